@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package definition is the definition file: its format, read from YAML with the
+// place of every value, and all that can be said against it before its conditions
+// are understood (those are compiled by stream/lifecycle).
+package definition
+
+import (
+	"time"
+
+	"lapwing/schemas/instant"
+)
+
+// Pos is a place in the file; both count from 1, columns in characters.
+type Pos struct{ Line, Column int }
+
+// Text is a scalar with the place where its content begins.
+type Text struct {
+	Value string
+	Pos   Pos
+}
+
+// IsZero reports whether the value was left out.
+func (t Text) IsZero() bool { return t.Pos == Pos{} }
+
+// Definition is one parsed file. A nil or zero field was left out and has no
+// default unless its comment names one. It is immutable once parsed.
+type Definition struct {
+	File   string // as given, for messages
+	Source []byte // the file's bytes
+	Hash   string // lower hex SHA-256 of Source
+
+	Name     Text
+	Version  int64
+	Zone     *time.Location // timezone; UTC by default
+	Currency string
+	Dedupe   time.Duration // 7d by default
+	Lateness time.Duration
+	// AnonymousRetention is retain.anonymous; 90d by default.
+	AnonymousRetention time.Duration
+	PublishFrom        instant.Instant // None: the moment of activation
+	Params             []Param
+
+	Events       []Event
+	Models       []Model
+	Segments     []Segment
+	Campaigns    []Text // the names, until campaigns are understood; their place is what an error names
+	CampaignsPos Pos    // of the key `campaigns`
+}
+
+// Param is a named constant that conditions read as params.NAME.
+type Param struct {
+	Name  Text
+	Value Text // a number, a quoted string, a duration or a boolean, as written
+	// IsString tells a YAML string (also a plain duration such as 90d) from a number or boolean.
+	IsString bool
+}
+
+// Match is one pattern a message can fit: all fields that are not empty must be equal.
+type Match struct {
+	Type  string // message type; "track" where a bare event name was written
+	Event string // the field "event"
+	Name  string // the field "name"
+}
+
+// Event names something a customer does.
+type Event struct {
+	Name  Text
+	Match []Match // any of them; empty for a derived event
+	Where Text    // CEL over the message
+	Value Text    // CEL path or expression over the message, numeric
+	Key   Text    // CEL path: deduplication key
+
+	Refund *Refund
+
+	// From names the source of a derived event.
+	From  Text
+	Gap   time.Duration
+	First bool // whether the source's first occurrence counts; true by default
+
+	Resolution time.Duration // 0 or 1h
+}
+
+// Refund takes money off the occurrence that has the same key.
+type Refund struct {
+	Match []Match
+	Value Text // zero: all of it
+	Key   Text
+}
+
+// Model is an ordered set of stages; a customer is in exactly one.
+type Model struct {
+	Name   Text
+	Stages []Stage
+	// Order is worst to best, for flows and KPIs; the file order of the stages by default.
+	Order   []Text
+	Churned []Text
+	AtRisk  []Text
+}
+
+// Stage is one stage; the first whose condition holds is the customer's.
+type Stage struct {
+	Name Text
+	When Text
+}
+
+// Segment is a named condition (When) or one segment per value of By.
+type Segment struct {
+	Name Text
+	When Text
+	By   Text
+}
+
+// Problem is one thing wrong with a definition.
+type Problem struct {
+	Pos     Pos
+	Message string // what is wrong and what would be right, one line, no full stop
+	Warning bool   // said, but does not fail the check
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/instant"
+)
+
+// Profile is the current record of one customer, on the compacted topic
+// lapwing.profiles. Read it, then apply changes with a higher sequence.
+type Profile struct {
+	CustomerID string
+	Stages     []ProfileStage  // in the order of the definition
+	Segments   []string        // sorted by bytes
+	Traits     json.RawMessage // an object; keys sorted by bytes
+}
+
+// ProfileStage is a customer's place in one stage model.
+type ProfileStage struct {
+	Model        string
+	Stage        string
+	Since        instant.Instant
+	Sequence     int64
+	NextStage    string
+	NextDeadline instant.Instant
+}
+
+// AppendJSON appends the profile as one JSON object, without a newline.
+func (p *Profile) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"kind":"profile","customer_id":`...)
+	dst = AppendString(dst, p.CustomerID)
+	dst = append(dst, `,"stages":{`...)
+	for i, s := range p.Stages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s.Model)
+		dst = append(dst, `:{"stage":`...)
+		dst = AppendString(dst, s.Stage)
+		dst = append(dst, `,"since":`...)
+		dst = AppendInstant(dst, s.Since)
+		dst = append(dst, `,"sequence":`...)
+		dst = strconv.AppendInt(dst, s.Sequence, 10)
+		dst = append(dst, `,"next_stage":`...)
+		dst = appendNullable(dst, s.NextStage)
+		dst = append(dst, `,"next_deadline":`...)
+		dst = AppendInstant(dst, s.NextDeadline)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `},"segments":[`...)
+	for i, s := range p.Segments {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s)
+	}
+	dst = append(dst, `],"traits":`...)
+	if len(p.Traits) == 0 {
+		dst = append(dst, `{}`...)
+	} else {
+		dst = append(dst, p.Traits...)
+	}
+	return append(dst, '}')
+}
+
+// Grain is the length of a period of the definition's time zone.
+type Grain string
+
+// The grains aggregates are kept at. Weeks begin on Monday.
+const (
+	Hour  Grain = "hour"
+	Day   Grain = "day"
+	Week  Grain = "week"
+	Month Grain = "month"
+)
+
+// Measure says what an aggregate counts.
+type Measure string
+
+// The measures kept by the stream.
+const (
+	// MeasureEvent counts counted occurrences of Event by the stage held just
+	// before them, and sums their values.
+	MeasureEvent Measure = "event"
+	// MeasureTransition counts stage changes From -> To of Model by Cause.
+	MeasureTransition Measure = "transition"
+)
+
+// Aggregate is an absolute count and sum of one lane, key and period. A later
+// record of the same lane and key replaces an earlier one; a query sums over
+// lanes.
+type Aggregate struct {
+	Definition string
+	Lane       int32
+	Measure    Measure
+	Grain      Grain
+	Period     instant.Instant // start of the period
+	Event      string          // MeasureEvent: the event's name in the definition
+	Model      string          // empty: all customers, whatever their stage
+	Stage      string          // MeasureEvent: stage before the event; empty before the first evaluation
+	From, To   string          // MeasureTransition
+	Cause      CauseType       // MeasureTransition
+	Count      int64
+	Sum        decimal.Decimal // of the values, refunds taken off
+}
+
+// AppendJSON appends the aggregate as one JSON object, without a newline.
+func (a *Aggregate) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"kind":"aggregate","definition":`...)
+	dst = AppendString(dst, a.Definition)
+	dst = append(dst, `,"lane":`...)
+	dst = strconv.AppendInt(dst, int64(a.Lane), 10)
+	dst = append(dst, `,"measure":"`...)
+	dst = append(dst, a.Measure...)
+	dst = append(dst, `","grain":"`...)
+	dst = append(dst, a.Grain...)
+	dst = append(dst, `","period":`...)
+	dst = AppendInstant(dst, a.Period)
+	for _, f := range [...]struct{ name, value string }{
+		{"event", a.Event},
+		{"model", a.Model},
+		{"stage", a.Stage},
+		{"from", a.From},
+		{"to", a.To},
+		{"cause", string(a.Cause)},
+	} {
+		dst = append(dst, ',', '"')
+		dst = append(dst, f.name...)
+		dst = append(dst, '"', ':')
+		dst = appendNullable(dst, f.value)
+	}
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, a.Count, 10)
+	dst = append(dst, `,"sum":`...)
+	dst = a.Sum.AppendJSON(dst)
+	return append(dst, '}')
+}
+
+// Activity is one accepted event as the customer's fold saw it, on the internal
+// topic lapwing.activity: the source of order_items, and later of activity.
+type Activity struct {
+	CustomerID string
+	EventTime  instant.Instant
+	MessageID  string
+	Type       string
+	Event      string // the message's event, else its type
+	Occurrence []Occurrence
+	Stages     []StageAt       // just before the event, in the order of the definition
+	Segments   []string        // just before the event, sorted by bytes
+	Currency   string          // properties.currency, else the definition's
+	Products   json.RawMessage // properties.products as received, of events with a key; or nil
+}
+
+// Occurrence is one event of the definition that a message counted as, or took a refund from.
+type Occurrence struct {
+	Event    string          // name in the definition
+	At       instant.Instant // the occurrence's own time: for a refund, the refunded one's
+	Value    decimal.Decimal // negative for a refund
+	HasValue bool
+	Key      string // the deduplication key (an order id); empty if none
+	Refund   bool
+}
+
+// StageAt is a stage held in one model.
+type StageAt struct{ Model, Stage string }
+
+// AppendJSON appends the activity as one JSON object, without a newline.
+func (a *Activity) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"kind":"activity","customer_id":`...)
+	dst = AppendString(dst, a.CustomerID)
+	dst = append(dst, `,"event_time":`...)
+	dst = AppendInstant(dst, a.EventTime)
+	dst = append(dst, `,"message_id":`...)
+	dst = appendNullable(dst, a.MessageID)
+	dst = append(dst, `,"type":`...)
+	dst = AppendString(dst, a.Type)
+	dst = append(dst, `,"event":`...)
+	dst = AppendString(dst, a.Event)
+	dst = append(dst, `,"occurrences":[`...)
+	for i := range a.Occurrence {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		o := &a.Occurrence[i]
+		dst = append(dst, `{"event":`...)
+		dst = AppendString(dst, o.Event)
+		dst = append(dst, `,"at":`...)
+		dst = AppendInstant(dst, o.At)
+		dst = append(dst, `,"value":`...)
+		if o.HasValue {
+			dst = o.Value.AppendJSON(dst)
+		} else {
+			dst = append(dst, "null"...)
+		}
+		dst = append(dst, `,"key":`...)
+		dst = appendNullable(dst, o.Key)
+		dst = append(dst, `,"refund":`...)
+		dst = strconv.AppendBool(dst, o.Refund)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `],"stages":{`...)
+	for i, s := range a.Stages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s.Model)
+		dst = append(dst, ':')
+		dst = AppendString(dst, s.Stage)
+	}
+	dst = append(dst, `},"segments":[`...)
+	for i, s := range a.Segments {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s)
+	}
+	dst = append(dst, `],"currency":`...)
+	dst = appendNullable(dst, a.Currency)
+	dst = append(dst, `,"products":`...)
+	if len(a.Products) == 0 {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(dst, a.Products...)
+	}
+	return append(dst, '}')
+}
