@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	celast "github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/definition"
+)
+
+// Conditions are CEL: cel-go parses and type-checks them. The evaluation is ours,
+// since the contract's numbers are decimals, its logic has a third value, and each
+// function also yields the earliest instant at which its value could change.
+
+// scope says what an expression may read.
+type scope uint8
+
+const (
+	scopeCondition scope = iota // when, audience: the customer
+	scopeMessage                // where, value, key: the message
+	scopeTrait                  // by: the customer's traits
+)
+
+// checkers are the type-checking environments: they hold declarations only and
+// are built once, since building one costs milliseconds.
+var checkers = sync.OnceValue(func() map[scope]*cel.Env {
+	out := map[scope]*cel.Env{}
+	for _, s := range []scope{scopeCondition, scopeMessage, scopeTrait} {
+		env, err := cel.NewCustomEnv(declarations(s)...)
+		if err != nil {
+			panic(fmt.Sprintf("lifecycle: the table of functions is inconsistent: %v", err))
+		}
+		out[s] = env
+	}
+	return out
+})
+
+func declarations(s scope) []cel.EnvOption {
+	b, n, t, dyn, ts := cel.BoolType, cel.DoubleType, cel.StringType, cel.DynType, cel.TimestampType
+	a := cel.TypeParamType("A")
+	fn := func(name string, result *cel.Type, args ...*cel.Type) cel.EnvOption {
+		return cel.Function(name, cel.Overload(overloadID(name, args), args, result))
+	}
+	method := func(name string, result *cel.Type, args ...*cel.Type) cel.EnvOption {
+		return cel.Function(name, cel.MemberOverload("m_"+overloadID(name, args), args, result))
+	}
+	opts := []cel.EnvOption{
+		cel.Macros(cel.StandardMacros...),
+		fn(operators.LogicalAnd, b, b, b),
+		fn(operators.LogicalOr, b, b, b),
+		fn(operators.LogicalNot, b, b),
+		fn(operators.NotStrictlyFalse, b, b),
+		fn(operators.Equals, b, dyn, dyn),
+		fn(operators.NotEquals, b, dyn, dyn),
+		fn(operators.Less, b, dyn, dyn),
+		fn(operators.LessEquals, b, dyn, dyn),
+		fn(operators.Greater, b, dyn, dyn),
+		fn(operators.GreaterEquals, b, dyn, dyn),
+		fn(operators.In, b, dyn, dyn),
+		fn(operators.Add, n, n, n),
+		fn(operators.Add, t, t, t),
+		fn(operators.Add, cel.ListType(a), cel.ListType(a), cel.ListType(a)),
+		fn(operators.Subtract, n, n, n),
+		fn(operators.Multiply, n, n, n),
+		fn(operators.Divide, n, n, n),
+		fn(operators.Negate, n, n),
+		fn(operators.Conditional, a, b, a, a),
+		fn(operators.Index, dyn, dyn, dyn),
+		fn("size", n, dyn),
+		fn("timestamp", ts, t),
+		method("size", n, dyn),
+		method("contains", b, t, t),
+		method("startsWith", b, t, t),
+		method("endsWith", b, t, t),
+		method("matches", b, t, t),
+	}
+	for name := range timeParts {
+		opts = append(opts, method(name, n, ts))
+	}
+	switch s {
+	case scopeMessage:
+		for _, name := range []string{"event", "name", "userId", "anonymousId"} {
+			opts = append(opts, cel.Variable(name, t))
+		}
+		for _, name := range []string{"properties", "traits", "context"} {
+			opts = append(opts, cel.Variable(name, cel.MapType(t, dyn)))
+		}
+		opts = append(opts, cel.Variable("at", ts), cel.Variable("local", ts))
+	case scopeTrait:
+		opts = append(opts, fn("trait", dyn, t))
+	case scopeCondition:
+		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn}
+		for _, f := range functions {
+			args := make([]*cel.Type, 0, len(f.args))
+			for i := range f.args {
+				args = append(args, t)
+				if i+1 >= f.required {
+					opts = append(opts, fn(f.name, results[f.result], append([]*cel.Type(nil), args...)...))
+				}
+			}
+			if len(f.args) == 0 {
+				opts = append(opts, fn(f.name, results[f.result]))
+			}
+		}
+	}
+	return opts
+}
+
+func overloadID(name string, args []*cel.Type) string {
+	id := name
+	for _, a := range args {
+		id += "_" + a.String()
+	}
+	return id
+}
+
+// parseCEL parses and type-checks one expression; integer literals become numbers
+// and params.NAME the constant it stands for.
+func (c *compiler) parseCEL(text definition.Text, s scope) (*celast.AST, bool) {
+	env := checkers()[s]
+	parsed, issues := env.Parse(text.Value)
+	if issues != nil && issues.Err() != nil {
+		c.celIssues(text, issues)
+		return nil, false
+	}
+	ast := parsed.NativeRep()
+	before := len(c.problems)
+	celast.PostOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) { c.normalise(text, ast, e) }))
+	if len(c.problems) > before {
+		return nil, false
+	}
+	checked, issues := env.Check(parsed)
+	if issues != nil && issues.Err() != nil {
+		c.celIssues(text, issues)
+		return nil, false
+	}
+	return checked.NativeRep(), true
+}
+
+// normalise replaces, in place, literals and params of one expression node.
+func (c *compiler) normalise(text definition.Text, ast *celast.AST, e celast.Expr) {
+	fac := celast.NewExprFactory()
+	switch e.Kind() {
+	case celast.LiteralKind:
+		switch lit := e.AsLiteral().(type) {
+		case types.Int:
+			if lit > 999_999_999_999_999 || lit < -999_999_999_999_999 {
+				c.problem(c.place(text, ast, e), "%d is too large: a number has at most 15 digits", int64(lit))
+				return
+			}
+			e.SetKindCase(fac.NewLiteral(e.ID(), types.Double(float64(lit))))
+		case types.Double:
+			if d, ok := literalDecimal(float64(lit)); !ok || len(strings.Trim(strings.Map(digitsOnly, d.String()), "0")) > 15 {
+				c.problem(c.place(text, ast, e), "a number has at most 15 digits and is below 10^14")
+			}
+		case types.Uint, types.Bytes:
+			c.problem(c.place(text, ast, e), "numbers are written plainly and text in quotes")
+		}
+	case celast.SelectKind:
+		sel := e.AsSelect()
+		if sel.Operand().Kind() != celast.IdentKind || sel.Operand().AsIdent() != "params" || sel.IsTestOnly() {
+			return
+		}
+		p, ok := c.params[sel.FieldName()]
+		if !ok {
+			c.problem(c.place(text, ast, e), "there is no param %q%s", sel.FieldName(), didYouMean(sel.FieldName(), sortedKeys(c.params)))
+			return
+		}
+		switch {
+		case p.IsString:
+			e.SetKindCase(fac.NewLiteral(e.ID(), types.String(p.Value.Value)))
+		case p.Value.Value == "true", p.Value.Value == "false":
+			e.SetKindCase(fac.NewLiteral(e.ID(), types.Bool(p.Value.Value == "true")))
+		default:
+			f, err := strconv.ParseFloat(p.Value.Value, 64)
+			if _, ok := decimal.Parse(p.Value.Value); err != nil || !ok {
+				c.problem(p.Value.Pos, "param %s is no number", sel.FieldName())
+				return
+			}
+			e.SetKindCase(fac.NewLiteral(e.ID(), types.Double(f)))
+		}
+	}
+}
+
+func digitsOnly(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return r
+	}
+	return -1
+}
+
+// literalDecimal is the literal as written: a float64 holds 15 digits exactly, in
+// that its shortest form is what was typed.
+func literalDecimal(f float64) (decimal.Decimal, bool) {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		return 0, false
+	}
+	return decimal.Parse(strconv.FormatFloat(f, 'g', -1, 64))
+}
+
+// celIssues turns cel-go's issues into problems at their place in the file.
+func (c *compiler) celIssues(text definition.Text, issues *cel.Issues) {
+	for _, e := range issues.Errors() {
+		message := strings.SplitN(e.Message, "\n", 2)[0]
+		if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
+			name, _, _ = strings.Cut(name, "'")
+			message = c.undeclared(name)
+		} else if strings.HasPrefix(message, "found no matching overload for '") {
+			message = explainOverload(message)
+		} else {
+			message = strings.TrimPrefix(message, "Syntax error: ")
+		}
+		c.problem(position(text, e.Location.Line(), e.Location.Column()), "%s", message)
+	}
+}
+
+func (c *compiler) undeclared(name string) string {
+	if name == "params" {
+		return "params is read as params.NAME"
+	}
+	if name == "assigned" || name == "converted" {
+		return name + "() belongs to campaigns, which this version does not understand yet"
+	}
+	names := []string{"trait"}
+	for _, f := range functions {
+		names = append(names, f.name)
+	}
+	names = append(names, messageNames...)
+	return fmt.Sprintf("%s is not known here%s", name, didYouMean(name, names))
+}
+
+// explainOverload says in plain words that an operator or function got the wrong arguments.
+func explainOverload(message string) string {
+	rest := strings.TrimPrefix(message, "found no matching overload for '")
+	name, applied, _ := strings.Cut(rest, "'")
+	applied = strings.TrimSuffix(strings.TrimPrefix(applied, " applied to '("), ")'")
+	applied = strings.NewReplacer("double", "number", "string", "text", "bool", "condition", "dyn", "any value").Replace(applied)
+	for _, f := range functions {
+		if f.name == name {
+			return fmt.Sprintf("%s(%s) is written %s", name, applied, f.usage())
+		}
+	}
+	shown := strings.Trim(strings.ReplaceAll(name, "_", " "), " ")
+	return fmt.Sprintf("%s cannot be applied to (%s)", shown, applied)
+}
+
+// place is where an expression node begins in the file.
+func (c *compiler) place(text definition.Text, ast *celast.AST, e celast.Expr) definition.Pos {
+	loc := ast.SourceInfo().GetStartLocation(e.ID())
+	return position(text, loc.Line(), loc.Column())
+}
+
+// position maps a line (from 1) and column (from 0) inside text to the file.
+func position(text definition.Text, line, column int) definition.Pos {
+	if line <= 1 {
+		return definition.Pos{Line: text.Pos.Line, Column: text.Pos.Column + max(column, 0)}
+	}
+	return definition.Pos{Line: text.Pos.Line + line - 1, Column: max(column, 0) + 1}
+}

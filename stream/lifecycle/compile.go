@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	_ "time/tzdata" // a definition's time zone must mean the same on every machine
+
+
+	"lapwing/schemas/definition"
+	"lapwing/schemas/event"
+	"lapwing/schemas/instant"
+)
+
+// Model is a compiled definition: rules as closures over a fixed table of events.
+// It is immutable and safe for concurrent use.
+type Model struct {
+	def         *definition.Definition
+	publishFrom instant.Instant
+	projection  *event.Projection
+
+	events    []*eventDef
+	byEvent   map[string][]int // track events by name -> events they may be
+	otherwise []int            // events with patterns for other messages
+	refunds   []int            // events with a refund
+
+	rules      []rule // models, then segments, in file order
+	evaluation []int  // rule indices in the order of evaluation
+	modelRules []int  // rule indices of the models, in file order
+	retention  int64  // of anonymous customers, ms
+	lateness   int64
+	dedupe     int64
+
+	traitBits map[string]int
+	knownBit  int
+
+	currencyPath int // -1 without
+	productsPath int
+}
+
+// eventDef is one event of the definition.
+type eventDef struct {
+	index int
+	bit   int
+	name  string
+	match []definition.Match
+	where func(*eval) tri // nil: any
+	value func(*eval) value
+	key   func(*eval) value
+
+	refund *refundDef
+
+	source   *eventDef // of a derived event
+	gap      int64
+	first    bool
+	children []*eventDef
+
+	resolution int64
+	residues   []int64 // remainders of the windows of counts, modulo an hour
+	longest    int64   // longest window of a count with resolution
+
+	keep        int   // instants to keep
+	horizon     int64 // how far back; never = without end
+	needsValues bool
+	needsKeys   bool // of each instant: a refund takes off its value
+	props       []prop // properties read by unique
+}
+
+// prop is one property whose texts are remembered per instant.
+type prop struct {
+	name   string
+	path   int // of the message, for events of their own
+	source int // index in the source's props, for derived events
+}
+
+type refundDef struct {
+	match []definition.Match
+	value func(*eval) value // nil: all of it
+	key   func(*eval) value
+}
+
+// rule is a stage model or a segment, in the order of evaluation.
+type rule struct {
+	name    string
+	bit     int
+	model   bool
+	stages  []stageDef        // a model's
+	when    func(*eval) tri   // a segment's
+	text    string            // the segment's condition as written
+	by      bool              // one segment per value of byExpr
+	byExpr  func(*eval) value // a trait's value
+	reads   bitset
+	closure []int // this rule and all it reads, in evaluation order
+}
+
+type stageDef struct {
+	name string
+	when func(*eval) tri
+	text string
+}
+
+// bitset marks what changed and what a rule reads. With more than 256 features
+// two may share a bit; then a rule is evaluated more often than it must be.
+type bitset [4]uint64
+
+func (b *bitset) set(i int) { b[i>>6&3] |= 1 << (i & 63) }
+
+func (b *bitset) meets(o *bitset) bool {
+	return b[0]&o[0]|b[1]&o[1]|b[2]&o[2]|b[3]&o[3] != 0
+}
+
+func (b *bitset) empty() bool { return *b == bitset{} }
+
+// compiler gathers a Model and all that can be said against the definition.
+type compiler struct {
+	*Model
+	problems      []definition.Problem
+	params        map[string]definition.Param
+	eventByName   map[string]*eventDef
+	modelByName   map[string]int // rule indices before ordering
+	segmentByName map[string]int
+	paths         [][]string
+	bits          int
+	atEnd         []func()
+}
+
+// Compile checks every condition of a definition that parsed without errors. The
+// model is nil if one of the problems is not merely a warning.
+func Compile(d *definition.Definition) (*Model, []definition.Problem) {
+	c := &compiler{
+		Model: &Model{
+			def: d, publishFrom: d.PublishFrom,
+			retention: d.AnonymousRetention.Milliseconds(), lateness: d.Lateness.Milliseconds(), dedupe: d.Dedupe.Milliseconds(),
+			byEvent: map[string][]int{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
+		},
+		params:      map[string]definition.Param{},
+		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{},
+	}
+	c.knownBit = c.nextBit()
+	for _, p := range d.Params {
+		c.params[p.Name.Value] = p
+	}
+	c.declareEvents()
+	c.declareRules()
+	c.compileEvents()
+	deps := c.compileRules()
+	for _, f := range c.atEnd {
+		f()
+	}
+	c.finishEvents()
+	c.order(deps)
+	sort.SliceStable(c.problems, func(i, j int) bool {
+		a, b := c.problems[i].Pos, c.problems[j].Pos
+		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+	})
+	if slices.ContainsFunc(c.problems, func(p definition.Problem) bool { return !p.Warning }) {
+		return nil, c.problems
+	}
+	c.projection = event.NewProjection(c.paths...)
+	return c.Model, c.problems
+}
+
+func (c *compiler) problem(pos definition.Pos, format string, args ...any) {
+	c.problems = append(c.problems, definition.Problem{Pos: pos, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) nextBit() int {
+	c.bits++
+	return c.bits - 1
+}
+
+func (c *compiler) traitBit(name string) int {
+	bit, ok := c.traitBits[name]
+	if !ok {
+		bit = c.nextBit()
+		c.traitBits[name] = bit
+	}
+	return bit
+}
+
+// project asks the decoder for a path and returns its index.
+func (c *compiler) project(keys []string) int {
+	for i, p := range c.paths {
+		if slices.Equal(p, keys) {
+			return i
+		}
+	}
+	c.paths = append(c.paths, slices.Clone(keys))
+	return len(c.paths) - 1
+}
+
+func (c *compiler) declareEvents() {
+	for i := range c.def.Events {
+		src := &c.def.Events[i]
+		e := &eventDef{
+			index: i, bit: c.nextBit(), name: src.Name.Value, match: src.Match,
+			gap: src.Gap.Milliseconds(), first: src.First, resolution: src.Resolution.Milliseconds(),
+		}
+		c.events = append(c.events, e)
+		c.eventByName[e.name] = e
+	}
+	for i := range c.def.Events {
+		if from := c.def.Events[i].From; !from.IsZero() {
+			if source, ok := c.eventByName[from.Value]; ok {
+				c.events[i].source = source
+				source.children = append(source.children, c.events[i])
+			}
+		}
+	}
+}
+
+func (c *compiler) declareRules() {
+	for _, m := range c.def.Models {
+		r := rule{name: m.Name.Value, bit: c.nextBit(), model: true}
+		for _, s := range m.Stages {
+			r.stages = append(r.stages, stageDef{name: s.Name.Value, text: strings.TrimSpace(s.When.Value)})
+		}
+		c.modelByName[r.name] = len(c.rules)
+		c.rules = append(c.rules, r)
+	}
+	for _, s := range c.def.Segments {
+		r := rule{name: s.Name.Value, bit: c.nextBit(), by: !s.By.IsZero(), text: strings.TrimSpace(s.When.Value)}
+		if r.by {
+			r.text = strings.TrimSpace(s.By.Value)
+		}
+		c.segmentByName[r.name] = len(c.rules)
+		c.rules = append(c.rules, r)
+	}
+}
+
+// expression compiles one expression; ok is false if something is wrong with it.
+func (c *compiler) expression(text definition.Text, s scope, reads *bitset, deps map[int]bool) (node, bool) {
+	ast, ok := c.parseCEL(text, s)
+	if !ok {
+		return node{}, false
+	}
+	before := len(c.problems)
+	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}
+	n := x.compile(ast.Expr())
+	return n, len(c.problems) == before
+}
+
+// condition compiles an expression that must be true or false.
+func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps map[int]bool) func(*eval) tri {
+	ast, ok := c.parseCEL(text, s)
+	if !ok {
+		return nil
+	}
+	if t := ast.GetType(ast.Expr().ID()).String(); t != "bool" && t != "dyn" {
+		c.problem(text.Pos, "this is a %s, and a condition is true or false", strings.NewReplacer("double", "number", "string", "text").Replace(t))
+		return nil
+	}
+	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}
+	return x.compile(ast.Expr()).truth()
+}
+
+func (c *compiler) compileEvents() {
+	for i := range c.def.Events {
+		src, e := &c.def.Events[i], c.events[i]
+		var reads bitset
+		if !src.Where.IsZero() {
+			e.where = c.condition(src.Where, scopeMessage, &reads, nil)
+		}
+		if !src.Value.IsZero() {
+			n, _ := c.expression(src.Value, scopeMessage, &reads, nil)
+			e.value = n.v
+		}
+		if !src.Key.IsZero() {
+			n, _ := c.expression(src.Key, scopeMessage, &reads, nil)
+			e.key = n.v
+		}
+		if src.Refund != nil {
+			e.refund = &refundDef{match: src.Refund.Match}
+			if !src.Refund.Value.IsZero() {
+				n, _ := c.expression(src.Refund.Value, scopeMessage, &reads, nil)
+				e.refund.value = n.v
+			}
+			n, _ := c.expression(src.Refund.Key, scopeMessage, &reads, nil)
+			e.refund.key = n.v
+			c.refunds = append(c.refunds, i)
+		}
+		if e.source != nil {
+			continue
+		}
+		for _, m := range e.match {
+			if m.Type == "track" && m.Event != "" && m.Name == "" {
+				if !slices.Contains(c.byEvent[m.Event], i) {
+					c.byEvent[m.Event] = append(c.byEvent[m.Event], i)
+				}
+			} else if !slices.Contains(c.otherwise, i) {
+				c.otherwise = append(c.otherwise, i)
+			}
+		}
+		if e.key != nil && c.currencyPath < 0 {
+			c.currencyPath = c.project([]string{"properties", "currency"})
+			c.productsPath = c.project([]string{"properties", "products"})
+		}
+	}
+}
+
+func (c *compiler) compileRules() (deps []map[int]bool) {
+	deps = make([]map[int]bool, len(c.rules))
+	for i := range deps {
+		deps[i] = map[int]bool{}
+	}
+	for i, m := range c.def.Models {
+		r := &c.rules[i]
+		for j, s := range m.Stages {
+			r.stages[j].when = c.condition(s.When, scopeCondition, &r.reads, deps[i])
+		}
+	}
+	for i, s := range c.def.Segments {
+		i += len(c.def.Models)
+		r := &c.rules[i]
+		if r.by {
+			n, _ := c.expression(s.By, scopeTrait, &r.reads, deps[i])
+			r.byExpr = n.v
+		} else {
+			r.when = c.condition(s.When, scopeCondition, &r.reads, deps[i])
+		}
+	}
+	return deps
+}
+
+// property is the index in e.props of a property that unique reads; derived
+// events read it from the message of their source.
+func (c *compiler) property(e *eventDef, name string) int {
+	for i := range e.props {
+		if e.props[i].name == name {
+			return i
+		}
+	}
+	p := prop{name: name, path: -1, source: -1}
+	if e.source != nil {
+		p.source = c.property(e.source, name)
+	} else {
+		p.path = c.project([]string{"properties", name})
+	}
+	e.props = append(e.props, p)
+	return len(e.props) - 1
+}
+
+func (e *eventDef) addResidue(r int64) {
+	if !slices.Contains(e.residues, r) {
+		e.residues = append(e.residues, r)
+	}
+}
+
+// finishEvents settles what each series keeps. A derived event is recomputed over
+// its source's newest instants, so both keep all that can be kept.
+func (c *compiler) finishEvents() {
+	for _, e := range c.events {
+		if e.source != nil || len(e.children) > 0 {
+			e.retain(maxKept, never)
+		}
+		e.needsKeys = e.refund != nil && e.needsValues
+	}
+}
+
+// order sorts the rules by their dependence, then by the file, and refuses circles.
+func (c *compiler) order(deps []map[int]bool) {
+	n := len(c.rules)
+	position := make([]int, n) // new index by old
+	done := make([]bool, n)
+	var sorted []int
+	for len(sorted) < n {
+		next := -1
+		for i := 0; i < n && next < 0; i++ {
+			ready := !done[i]
+			for d := range deps[i] { // a conjunction: the order does not matter
+				ready = ready && done[d]
+			}
+			if ready {
+				next = i
+			}
+		}
+		if next < 0 {
+			c.reportCircle(deps, done)
+			return
+		}
+		done[next] = true
+		position[next] = len(sorted)
+		sorted = append(sorted, next)
+	}
+	c.reorder(sorted, position, deps)
+}
+
+// reorder puts the rules into evaluation order. The closures compiled so far read
+// rules by their old index, so ev.rules stays in file order; what is sorted is
+// the order of evaluation.
+func (c *compiler) reorder(sorted, position []int, deps []map[int]bool) {
+	c.evaluation = sorted
+	for i := range c.rules {
+		if c.rules[i].model {
+			c.modelRules = append(c.modelRules, i)
+		}
+		reached := map[int]bool{}
+		c.reach(i, deps, reached)
+		var closure []int
+		for j := range reached { // sorted below
+			closure = append(closure, j)
+		}
+		sort.Slice(closure, func(a, b int) bool { return position[closure[a]] < position[closure[b]] })
+		c.rules[i].closure = closure
+	}
+}
+
+func (c *compiler) reach(i int, deps []map[int]bool, reached map[int]bool) {
+	if reached[i] {
+		return
+	}
+	reached[i] = true
+	for d := range deps[i] { // a set: the order does not matter
+		c.reach(d, deps, reached)
+	}
+}
+
+func (c *compiler) reportCircle(deps []map[int]bool, done []bool) {
+	var names []string
+	var at definition.Pos
+	for i := range c.rules {
+		reached := map[int]bool{}
+		for d := range deps[i] { // a set: the order does not matter
+			c.reach(d, deps, reached)
+		}
+		if !done[i] && reached[i] {
+			if len(names) == 0 {
+				at = c.rulePos(i)
+			}
+			names = append(names, c.rules[i].name)
+		}
+	}
+	if len(names) == 1 {
+		c.problem(at, "%s reads itself", names[0])
+		return
+	}
+	c.problem(at, "%s read one another in a circle", strings.Join(names, ", "))
+}
+
+func (c *compiler) rulePos(i int) definition.Pos {
+	if i < len(c.def.Models) {
+		return c.def.Models[i].Name.Pos
+	}
+	return c.def.Segments[i-len(c.def.Models)].Name.Pos
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m { // sorted below
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func cutFirst(s string, sep byte) (before, after string, found bool) {
+	return strings.Cut(s, string(sep))
+}
+
+// didYouMean is a hint naming the nearest of the names, or all if they are few.
+func didYouMean(name string, names []string) string {
+	best, distance := "", 3
+	for _, n := range names {
+		if d := editDistance(name, n); d < distance {
+			best, distance = n, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf("; did you mean %q?", best)
+	case len(names) == 0:
+		return ""
+	case len(names) <= 8:
+		return "; there are: " + strings.Join(names, ", ")
+	default:
+		return ""
+	}
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			previous, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, previous+cost)
+		}
+	}
+	return row[len(b)]
+}
+

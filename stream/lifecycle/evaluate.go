@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"slices"
+
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+)
+
+// lookAhead bounds how far next_stage is looked for: 3,660 days.
+const lookAhead = 3660 * dayMillis
+
+// maxByValue is the longest value of a `by:` segment, in bytes.
+const maxByValue = 256
+
+// evaluate looks at the rules that read what is dirty or whose deadline has come,
+// in order, and publishes what changed. The frontier moves to now if it did.
+func (st *step) evaluate(now int64, why cause, dirty bitset) {
+	s, m, out := st.s, st.m, st.out
+	firstStage := len(out.Records)
+	segments := out.scratch.segments[:0]
+	ev := &out.scratch.eval
+	*ev = eval{s: s, rules: s.rules, now: now, locals: ev.locals[:0]}
+	for _, i := range m.evaluation {
+		r, mb := &m.rules[i], &s.rules[i]
+		if mb.deadline > now && !r.reads.meets(&dirty) {
+			continue
+		}
+		out.Changed = true // at least the next deadline may have moved
+		ev.deadline = never
+		switch {
+		case r.model:
+			if stage := r.stage(ev); stage != mb.stage {
+				dirty.set(r.bit)
+				st.stageChange(ev, r, mb, stage, now, why)
+			}
+		case r.by:
+			if st.byChange(ev, r, mb, now, why, &segments) {
+				dirty.set(r.bit)
+			}
+		default:
+			entered := r.when(ev) == yes
+			if entered != (mb.stage == inSegment) {
+				dirty.set(r.bit)
+				st.segmentChange(r, mb, entered, now, why, &segments)
+			}
+		}
+		mb.deadline = ev.deadline
+	}
+	s.deadline = never
+	for i := range s.rules {
+		s.deadline = min(s.deadline, s.rules[i].deadline)
+	}
+	if len(out.Records) == firstStage && len(segments) == 0 {
+		return
+	}
+	s.frontier = max(s.frontier, now)
+	for i := firstStage; i < len(out.Records); i++ {
+		rec := &out.Records[i]
+		rec.NextStage, rec.NextDeadline = m.next(s, m.modelIndex(rec.Model), now, &out.scratch)
+	}
+	out.Records = append(out.Records, segments...)
+	out.scratch.segments = segments
+}
+
+// stage is the first stage whose condition holds; the last one's always does.
+func (r *rule) stage(ev *eval) int32 {
+	last := len(r.stages) - 1
+	for i := range r.stages[:last] {
+		if r.stages[i].when(ev) == yes {
+			return int32(i)
+		}
+	}
+	return int32(last)
+}
+
+func (st *step) stageChange(ev *eval, r *rule, mb *membership, stage int32, now int64, why cause) {
+	rec := st.record(record.StageChange, now, why)
+	rec.Model, rec.To = r.name, r.stages[stage].name
+	rec.Cause.Condition = r.stages[stage].text
+	if mb.stage != noStage {
+		from := &r.stages[mb.stage]
+		rec.From, rec.Since = from.name, instant.Instant(mb.since)
+		deadline := ev.deadline
+		if from.when(ev) != yes {
+			rec.Cause.Left = from.text
+		}
+		ev.deadline = deadline // asked for the record only
+	}
+	mb.sequence++
+	mb.stage, mb.since = stage, now
+	rec.Sequence = mb.sequence
+	st.publish(&st.out.Records, rec)
+}
+
+func (st *step) segmentChange(r *rule, mb *membership, entered bool, now int64, why cause, to *[]record.Record) {
+	rec := st.record(record.SegmentChange, now, why)
+	rec.Segment, rec.Entered = r.name, entered
+	mb.stage = noStage
+	if entered {
+		mb.stage = inSegment
+		rec.Cause.Condition = r.text
+	} else {
+		rec.Cause.Left = r.text
+	}
+	mb.sequence++
+	mb.since = now
+	rec.Sequence = mb.sequence
+	st.publish(to, rec)
+}
+
+// byChange moves a customer between the segments of one `by:` rule: the old one is
+// left before the new one is entered.
+func (st *step) byChange(ev *eval, r *rule, mb *membership, now int64, why cause, to *[]record.Record) bool {
+	value, in := byText(r.byExpr(ev))
+	if in == (mb.stage == inSegment) && (!in || value == mb.by.value) {
+		return false
+	}
+	change := func(value string, entered bool) {
+		rec := st.record(record.SegmentChange, now, why)
+		rec.Segment, rec.Entered = r.name+"="+value, entered
+		if entered {
+			rec.Cause.Condition = r.text
+		} else {
+			rec.Cause.Left = r.text
+		}
+		rec.Sequence = mb.by.nextSequence(value)
+		st.publish(to, rec)
+	}
+	if mb.stage == inSegment {
+		change(mb.by.value, false)
+	}
+	mb.stage, mb.by.value = noStage, ""
+	if in {
+		mb.stage, mb.by.value, mb.since = inSegment, value, now
+		change(value, true)
+	}
+	return true
+}
+
+// byText is the value that names a segment; lists, objects, null and long texts name none.
+func byText(v value) (string, bool) {
+	if v.kind == isList || v.kind == isObject {
+		return "", false
+	}
+	text, ok := v.text()
+	return text, ok && len(text) <= maxByValue
+}
+
+func (b *byValue) nextSequence(value string) int64 {
+	i, found := slices.BinarySearchFunc(b.sequences, value, func(s valueSequence, v string) int {
+		switch {
+		case s.value < v:
+			return -1
+		case s.value > v:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		b.sequences = slices.Insert(b.sequences, i, valueSequence{value: value})
+	}
+	b.sequences[i].sequence++
+	return b.sequences[i].sequence
+}
+
+func (m *Model) modelIndex(name string) int {
+	for _, i := range m.modelRules {
+		if m.rules[i].name == name {
+			return i
+		}
+	}
+	panic("lifecycle: a record of an unknown model")
+}
+
+// next plays on without events until the model's stage changes: only the rules
+// that the model reads, on a copy of their memberships.
+func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, instant.Instant) {
+	r := &m.rules[model]
+	sc.rules = append(sc.rules[:0], s.rules...)
+	ev := eval{s: s, rules: sc.rules}
+	stage := s.rules[model].stage
+	for t := now; ; {
+		at := never
+		for _, i := range r.closure {
+			at = min(at, sc.rules[i].deadline)
+		}
+		if at == never || at > now+lookAhead || at <= t {
+			return "", instant.None
+		}
+		t = at
+		m.playOn(&ev, r.closure, at)
+		if sc.rules[model].stage != stage {
+			return r.stages[sc.rules[model].stage].name, instant.Instant(at)
+		}
+	}
+}
+
+// playOn evaluates the rules of a look-ahead at one of their deadlines.
+func (m *Model) playOn(ev *eval, closure []int, at int64) {
+	var dirty bitset
+	ev.now = at
+	for _, i := range closure {
+		r, mb := &m.rules[i], &ev.rules[i]
+		if mb.deadline > at && !r.reads.meets(&dirty) {
+			continue
+		}
+		ev.deadline = never
+		stage := mb.stage
+		switch {
+		case r.model:
+			stage = r.stage(ev)
+		case r.by: // changes with traits only
+		default:
+			stage = noStage
+			if r.when(ev) == yes {
+				stage = inSegment
+			}
+		}
+		if stage != mb.stage {
+			mb.stage, mb.since = stage, at
+			dirty.set(r.bit)
+		}
+		mb.deadline = ev.deadline
+	}
+}

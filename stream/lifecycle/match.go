@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/definition"
+	"lapwing/schemas/event"
+)
+
+// hashOf is a 64-bit hash that is never 0, which stands for "none". Two of the at
+// most 4,096 texts that are ever compared collide with a chance below 10^-12.
+func hashOf[T string | []byte](text T) uint64 {
+	var h uint64
+	switch t := any(text).(type) {
+	case string:
+		h = xxhash.Sum64String(t)
+	case []byte:
+		h = xxhash.Sum64(t)
+	}
+	if h == 0 {
+		return 1
+	}
+	return h
+}
+
+// fits reports whether a message fits one of the patterns.
+func fits(patterns []definition.Match, msg *event.Message) bool {
+	for i := range patterns {
+		p := &patterns[i]
+		if (p.Type == "" || p.Type == string(msg.Type)) &&
+			(p.Event == "" || p.Event == string(msg.Event)) &&
+			(p.Name == "" || p.Name == string(msg.Name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve works out what a message is to the definition: which events it counts
+// as, what it refunds, which traits it brings. Keys are judged in the order of
+// reading, so this also notes them in s.
+func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
+	*in = input{
+		at: int64(msg.Time), messageID: msg.MessageID, kind: msg.Type, event: msg.Event, known: len(msg.UserID) > 0,
+		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0],
+	}
+	if len(in.event) == 0 {
+		in.event = msg.Type
+	}
+	if len(msg.MessageID) > 0 {
+		in.messageHash = hashOf(msg.MessageID)
+	}
+	if len(msg.GroupID) > 0 && string(msg.Type) == "group" {
+		in.group = msg.GroupID
+	}
+	ev := &sc.eval
+	*ev = eval{msg: msg, zones: &sc.zones, locals: ev.locals[:0], budget: comprehensionBudget}
+	if len(m.byEvent) > 0 && string(msg.Type) == "track" {
+		for _, i := range m.byEvent[string(msg.Event)] {
+			m.count(s, m.events[i], ev, in)
+		}
+	}
+	for _, i := range m.otherwise {
+		e := m.events[i]
+		if fits(e.match, msg) && !slices.ContainsFunc(in.counted, func(c counted) bool { return c.event == i }) {
+			m.count(s, e, ev, in)
+		}
+	}
+	if len(in.counted) > 1 {
+		slices.SortFunc(in.counted, func(a, b counted) int { return a.event - b.event })
+	}
+	for _, i := range m.refunds {
+		e := m.events[i]
+		if !fits(e.refund.match, msg) {
+			continue
+		}
+		key, ok := e.refund.key(ev).text()
+		if !ok {
+			continue
+		}
+		r := refundInput{event: i, keyHash: hashOf(key), key: key, full: true}
+		if e.refund.value != nil {
+			if d, isNumber := numeric(e.refund.value(ev)); isNumber {
+				r.value, r.full = d, false
+			}
+		}
+		in.refunds = append(in.refunds, r)
+	}
+	if m.currencyPath >= 0 && (len(in.counted) > 0 || len(in.refunds) > 0) {
+		in.currency, in.products = msg.Raw(m.currencyPath), msg.Raw(m.productsPath)
+	}
+}
+
+// count adds e to what the message counts as, unless its where or its key says no.
+func (m *Model) count(s *State, e *eventDef, ev *eval, in *input) {
+	if e.where != nil && e.where(ev) != yes {
+		return
+	}
+	c := counted{event: e.index, value: noNumber}
+	if e.value != nil {
+		if d, ok := numeric(e.value(ev)); ok {
+			c.value = d
+		}
+	}
+	if e.key != nil {
+		if key, ok := e.key(ev).text(); ok {
+			c.key, c.keyHash = key, hashOf(key)
+			if !m.readKey(s, e, &c, in.at) {
+				return
+			}
+		}
+	}
+	if len(e.props) > 0 {
+		c.props = make([]uint64, len(e.props))
+		for i, p := range e.props {
+			if text, ok := fromJSON(ev.msg.Raw(p.path)).text(); ok {
+				c.props[i] = hashOf(text)
+			}
+		}
+	}
+	in.counted = append(in.counted, c)
+}
+
+// readKey notes a key that is read for the first time; false if it was read before.
+func (m *Model) readKey(s *State, e *eventDef, c *counted, at int64) bool {
+	ser := &s.series[e.index]
+	if findKey(ser.known, c.keyHash) != nil {
+		return false
+	}
+	entry := keyEntry{hash: c.keyHash, at: at, value: c.value}
+	for i := range ser.early { // a refund that came before its order
+		if ser.early[i].hash == c.keyHash {
+			entry.refunded, entry.full = ser.early[i].refunded, ser.early[i].full
+			ser.early = slices.Delete(ser.early, i, i+1)
+			break
+		}
+	}
+	if len(ser.known) >= maxKept {
+		ser.known = append(ser.known[:0], ser.known[1:]...)
+	}
+	ser.known = append(ser.known, entry)
+	return true
+}
+
+// numeric is a value as a number; numeric strings count.
+func numeric(v value) (decimal.Decimal, bool) {
+	switch v.kind {
+	case isNumber:
+		return v.n, true
+	case isText:
+		return decimal.Parse(v.s)
+	default:
+		return 0, false
+	}
+}
+
+// clone copies what an input only views, so that it can be held.
+func (in *input) clone() input {
+	out := *in
+	for _, b := range []*[]byte{&out.messageID, &out.kind, &out.event, &out.traits, &out.group, &out.currency, &out.products} {
+		*b = slices.Clone(*b)
+	}
+	out.counted = slices.Clone(in.counted)
+	out.refunds = slices.Clone(in.refunds)
+	return out
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"slices"
+	"strings"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+)
+
+// openSegment is a segment the customer is in.
+type openSegment struct {
+	name     string
+	sequence int64
+}
+
+// openSegments are the segments the customer is in, by name.
+func (m *Model) openSegments(s *State) []openSegment {
+	var open []openSegment
+	for i := range m.rules {
+		r, mb := &m.rules[i], &s.rules[i]
+		if r.model || mb.stage != inSegment {
+			continue
+		}
+		if !r.by {
+			open = append(open, openSegment{r.name, mb.sequence})
+			continue
+		}
+		for _, v := range mb.by.sequences {
+			if v.value == mb.by.value {
+				open = append(open, openSegment{r.name + "=" + v.value, v.sequence})
+			}
+		}
+	}
+	slices.SortFunc(open, func(a, b openSegment) int { return strings.Compare(a.name, b.name) })
+	return open
+}
+
+// Profile is the customer's public profile now. It costs a look ahead per model.
+// The customer must have begun.
+func (m *Model) Profile(s *State, customer string) record.Profile {
+	p := record.Profile{CustomerID: customer}
+	if s.rules == nil {
+		return p
+	}
+	var sc scratch
+	for _, i := range m.modelRules {
+		r, mb := &m.rules[i], &s.rules[i]
+		if mb.stage == noStage {
+			continue // all its messages are still held
+		}
+		ps := record.ProfileStage{Model: r.name, Stage: r.stages[mb.stage].name, Since: instant.Instant(mb.since), Sequence: mb.sequence}
+		ps.NextStage, ps.NextDeadline = m.next(s, i, s.frontier, &sc)
+		p.Stages = append(p.Stages, ps)
+	}
+	for _, o := range m.openSegments(s) {
+		p.Segments = append(p.Segments, o.name)
+	}
+	traits := []byte{'{'}
+	for _, t := range s.traits {
+		if t.raw == "null" {
+			continue
+		}
+		if len(traits) > 1 {
+			traits = append(traits, ',')
+		}
+		traits = append(record.AppendString(traits, t.name), ':')
+		traits = append(traits, t.raw...)
+	}
+	p.Traits = append(traits, '}')
+	return p
+}
+
+// noteActivity records what the message counts as, with the stages and segments
+// held just before it.
+func (st *step) noteActivity(in *input) {
+	out, s, m := st.out, st.s, st.m
+	if !out.WantActivity || len(in.counted) == 0 && len(in.refunds) == 0 {
+		return
+	}
+	n := len(out.Activity)
+	if n < cap(out.Activity) {
+		out.Activity = out.Activity[:n+1]
+	} else {
+		out.Activity = append(out.Activity, record.Activity{})
+	}
+	a := &out.Activity[n]
+	*a = record.Activity{
+		CustomerID: st.customer, EventTime: instant.Instant(in.at), MessageID: string(in.messageID),
+		Type: string(in.kind), Event: string(in.event), Currency: m.def.Currency,
+		Occurrence: a.Occurrence[:0], Stages: a.Stages[:0], Segments: a.Segments[:0],
+	}
+	if text, ok := fromJSON(in.currency).text(); ok {
+		a.Currency = text
+	}
+	for i := range in.counted {
+		c := &in.counted[i]
+		o := record.Occurrence{Event: m.events[c.event].name, At: instant.Instant(in.at), Key: c.key, HasValue: c.value != noNumber}
+		if o.HasValue {
+			o.Value = c.value
+		}
+		a.Occurrence = append(a.Occurrence, o)
+		if c.keyHash != 0 {
+			a.Products = slices.Clone(in.products)
+			if entry := findKey(s.series[c.event].known, c.keyHash); entry != nil && o.HasValue {
+				st.noteRefund(a, o.Event, c.key, entry, decimal.Decimal(0), entry.at)
+			}
+		}
+	}
+	for i := range in.refunds {
+		st.noteLaterRefund(a, &in.refunds[i])
+	}
+	for _, i := range m.modelRules {
+		if mb := &s.rules[i]; mb.stage != noStage {
+			a.Stages = append(a.Stages, record.StageAt{Model: m.rules[i].name, Stage: m.rules[i].stages[mb.stage].name})
+		}
+	}
+	for _, o := range m.openSegments(s) {
+		a.Segments = append(a.Segments, o.name)
+	}
+}
+
+// noteRefund adds what an entry's refunds took off beyond what had been taken off before.
+func (st *step) noteRefund(a *record.Activity, name, key string, entry *keyEntry, before decimal.Decimal, at int64) {
+	taken, ok := decimal.Add(entry.value, -entry.net())
+	if !ok || taken == before {
+		return
+	}
+	a.Occurrence = append(a.Occurrence, record.Occurrence{
+		Event: name, At: instant.Instant(at), Value: before - taken, HasValue: true, Key: key, Refund: true,
+	})
+}
+
+// noteLaterRefund adds what a refund takes off an order that has been applied.
+func (st *step) noteLaterRefund(a *record.Activity, r *refundInput) {
+	entry := findKey(st.s.series[r.event].known, r.keyHash)
+	if entry == nil || !entry.applied || entry.value == noNumber {
+		return
+	}
+	before, ok := decimal.Add(entry.value, -entry.net())
+	if !ok {
+		return
+	}
+	then := *entry
+	then.takeOff(r)
+	st.noteRefund(a, st.m.events[r.event].name, r.key, &then, before, entry.at)
+}

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"bytes"
+	"math"
+	"slices"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/definition"
+	"lapwing/schemas/event"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+)
+
+// Verdict is what became of a message.
+type Verdict uint8
+
+// The verdicts of Accept.
+const (
+	Applied   Verdict = iota + 1 // folded in now
+	Held                         // accepted, waits for the clock (lateness above 0)
+	Duplicate                    // its messageId is remembered: nothing happened
+)
+
+// Output receives what one or more steps produced, in order. The caller empties it
+// with Reset and reuses it; it belongs to one goroutine at a time.
+type Output struct {
+	// Records are the changes: of each evaluation the stage changes, then the
+	// segment changes.
+	Records []record.Record
+	// Activity has one entry per applied message that counted as an occurrence or
+	// took a refund, if WantActivity is set. Entries are reused after Reset.
+	Activity     []record.Activity
+	WantActivity bool
+	// Changed tells that the profile may have changed: stages, segments, traits,
+	// the next deadlines, or the end of the customer.
+	Changed bool
+	// Ended tells that the customer expired: its profile becomes a tombstone.
+	Ended bool
+
+	scratch scratch
+}
+
+// Reset empties the output and keeps its memory.
+func (o *Output) Reset() {
+	o.Records, o.Activity = o.Records[:0], o.Activity[:0]
+	o.Changed, o.Ended = false, false
+}
+
+// scratch is memory that steps reuse.
+type scratch struct {
+	eval     eval
+	zones    zones
+	in       input
+	segments []record.Record
+	rules    []membership // a look-ahead's copy
+}
+
+// Definition is what the model was compiled from.
+func (m *Model) Definition() *definition.Definition { return m.def }
+
+// Projection is what the decoder must extract for Accept.
+func (m *Model) Projection() *event.Projection { return m.projection }
+
+// PublishingFrom is m with publish_from set: changes effective before it are marked
+// backfill. With instant.None nothing is history.
+func (m *Model) PublishingFrom(at instant.Instant) *Model {
+	out := *m
+	out.publishFrom = at
+	return &out
+}
+
+// Accept takes one decoded message of the customer; detected is the clock for
+// detected_at. Without lateness it first fires every deadline up to the message's
+// time, then applies the message and evaluates; with lateness the message is held
+// until Advance or Finish.
+func (m *Model) Accept(s *State, customer string, msg *event.Message, detected instant.Instant, out *Output) Verdict {
+	at := int64(msg.Time)
+	var hash uint64
+	if len(msg.MessageID) > 0 {
+		hash = hashOf(msg.MessageID)
+		if m.dedupe > 0 && s.isDuplicate(hash, m.dedupe) {
+			return Duplicate
+		}
+	}
+	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
+	if m.lateness == 0 && s.begun && at >= s.frontier {
+		st.fire(at, at-1)
+	}
+	if s.Begun() {
+		s.clock = max(s.clock, at)
+	} else {
+		s.clock = at
+	}
+	if hash != 0 && m.dedupe > 0 {
+		s.remember(hash, m.dedupe)
+	}
+	m.prepare(s)
+	in := &out.scratch.in
+	m.resolve(s, msg, in, &out.scratch)
+	if m.lateness > 0 {
+		s.hold(in.clone())
+		return Held
+	}
+	st.apply(in)
+	return Applied
+}
+
+// hold queues an input by time, then messageId, then arrival.
+func (s *State) hold(in input) {
+	i := len(s.held)
+	for i > 0 && (s.held[i-1].at > in.at || s.held[i-1].at == in.at && bytes.Compare(s.held[i-1].messageID, in.messageID) > 0) {
+		i--
+	}
+	s.held = slices.Insert(s.held, i, in)
+}
+
+// Advance tells that the clock stands at clock: held messages and deadlines up to
+// clock less the lateness are applied, in order. A customer that expired at that
+// very instant is kept, since an event of the same instant may follow.
+func (m *Model) Advance(s *State, customer string, clock, detected instant.Instant, out *Output) {
+	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
+	horizon := int64(clock) - m.lateness
+	st.release(horizon)
+	st.fire(horizon, horizon-1)
+}
+
+// Finish ends a replay: all held messages are applied, then deadlines up to and
+// including until fire. What is found here is detected at its own effective time.
+func (m *Model) Finish(s *State, customer string, until instant.Instant, out *Output) {
+	st := step{m: m, s: s, customer: customer, detected: instant.None, out: out}
+	st.release(math.MaxInt64)
+	st.fire(int64(until), int64(until))
+}
+
+// Due is the least clock at which Advance has something to do; instant.None if never.
+func (m *Model) Due(s *State) instant.Instant {
+	due := never
+	if len(s.held) > 0 {
+		due = s.held[0].at
+	}
+	if s.begun {
+		due = min(due, s.deadline)
+		if x := m.expiry(s); x != never {
+			due = min(due, x+1)
+		}
+	}
+	if due == never {
+		return instant.None
+	}
+	return instant.Instant(due + m.lateness)
+}
+
+// expiry is when an anonymous customer ends if nothing comes.
+func (m *Model) expiry(s *State) int64 {
+	if s.known || m.retention == 0 {
+		return never
+	}
+	return s.newest + m.retention
+}
+
+// step is one call of the fold.
+type step struct {
+	m        *Model
+	s        *State
+	customer string
+	detected instant.Instant // instant.None: the effective time
+	out      *Output
+}
+
+// release applies the held messages up to horizon, each after the deadlines before it.
+func (st *step) release(horizon int64) {
+	s := st.s
+	for len(s.held) > 0 && s.held[0].at <= horizon {
+		in := s.held[0]
+		s.held = slices.Delete(s.held, 0, 1)
+		if s.begun && in.at >= s.frontier {
+			st.fire(in.at, in.at-1)
+		}
+		st.m.prepare(s)
+		st.apply(&in)
+	}
+	if len(s.held) == 0 {
+		s.held = nil
+	}
+}
+
+// fire plays the deadlines up to limit, and the customer's end up to endLimit. A
+// deadline that changes nothing leaves no trace but the next deadline.
+func (st *step) fire(limit, endLimit int64) {
+	for st.s.begun {
+		end := st.m.expiry(st.s)
+		switch next := st.s.deadline; {
+		case next <= limit && next <= end:
+			st.evaluate(next, cause{kind: record.CauseDeadline}, bitset{})
+		case end <= endLimit:
+			st.expire(end)
+			return
+		default:
+			return
+		}
+	}
+}
+
+// cause is why an evaluation takes place.
+type cause struct {
+	kind record.CauseType
+	in   *input // the message, for event and late_event
+}
+
+// apply folds one message in and evaluates.
+func (st *step) apply(in *input) {
+	s, m := st.s, st.m
+	why := cause{kind: record.CauseEvent, in: in}
+	now := in.at
+	switch {
+	case !s.begun:
+		s.begun = true
+		s.newest, s.frontier = in.at, in.at
+	case in.at < s.frontier:
+		why.kind, now = record.CauseLateEvent, s.frontier
+	default:
+		s.frontier = in.at
+	}
+	s.newest = max(s.newest, in.at)
+	st.noteActivity(in)
+
+	var dirty bitset
+	if in.known && !s.known {
+		s.known = true
+		dirty.set(m.knownBit)
+		st.out.Changed = true
+	}
+	st.applyTraits(in, &dirty)
+	for i := range in.counted {
+		st.count(&in.counted[i], in.at, &dirty)
+	}
+	for i := range in.refunds {
+		st.refund(&in.refunds[i], &dirty)
+	}
+	st.evaluate(now, why, dirty)
+}
+
+func (st *step) applyTraits(in *input, dirty *bitset) {
+	set := func(name string, raw []byte) bool {
+		if st.s.setTrait(name, raw, in.at) {
+			st.out.Changed = true
+			if bit, ok := st.m.traitBits[name]; ok {
+				dirty.set(bit)
+			}
+		}
+		return true
+	}
+	if in.traits != nil {
+		event.Fields(in.traits, set)
+	}
+	if in.group != nil {
+		set("group", record.AppendString(nil, string(in.group)))
+	}
+}
+
+// count puts one occurrence into its series.
+func (st *step) count(c *counted, at int64, dirty *bitset) {
+	e := st.m.events[c.event]
+	o := occurrence{at: at, value: c.value, key: c.keyHash, props: c.props}
+	if c.keyHash != 0 {
+		if entry := findKey(st.s.series[e.index].known, c.keyHash); entry != nil {
+			entry.applied = true
+			o.value = entry.net()
+		}
+	}
+	st.add(e, o, dirty)
+}
+
+// add inserts an occurrence and brings the events derived from it up to date.
+func (st *step) add(e *eventDef, o occurrence, dirty *bitset) {
+	s := &st.s.series[e.index]
+	oldest := int64(math.MinInt64)
+	if e.horizon != never {
+		oldest = st.s.frontier - e.horizon
+	}
+	i := s.insert(e, o, oldest)
+	st.pruneHours(e, s)
+	dirty.set(e.bit)
+	if i < 0 {
+		return
+	}
+	for _, child := range e.children {
+		before, hasBefore := s.predecessor(i)
+		if child.occurs(o.at, before, hasBefore) {
+			st.add(child, st.derived(child, s, e, i), dirty)
+		}
+		if i+1 < len(s.at) {
+			after := s.at[i+1]
+			was, is := child.occurs(after, before, hasBefore), child.occurs(after, o.at, true)
+			if was && !is {
+				st.drop(child, after, dirty)
+			} else if !was && is {
+				st.add(child, st.derived(child, s, e, i+1), dirty)
+			}
+		}
+	}
+}
+
+// drop removes an occurrence of a derived event and brings those derived from it
+// up to date.
+func (st *step) drop(e *eventDef, at int64, dirty *bitset) {
+	s := &st.s.series[e.index]
+	i, found := slices.BinarySearch(s.at, at)
+	if !found {
+		return
+	}
+	dirty.set(e.bit)
+	before, hasBefore := s.predecessor(i)
+	hasAfter := i+1 < len(s.at)
+	var after int64
+	if hasAfter {
+		after = s.at[i+1]
+	}
+	s.remove(e, at)
+	for _, child := range e.children {
+		if child.occurs(at, before, hasBefore) {
+			st.drop(child, at, dirty)
+		}
+		if hasAfter {
+			was, is := child.occurs(after, at, true), child.occurs(after, before, hasBefore)
+			if was && !is {
+				st.drop(child, after, dirty)
+			} else if !was && is {
+				st.add(child, st.derived(child, s, e, i), dirty)
+			}
+		}
+	}
+}
+
+// predecessor is the instant before index i, also if it is no longer kept.
+func (s *series) predecessor(i int) (at int64, ok bool) {
+	switch {
+	case i > 0:
+		return s.at[i-1], true
+	case s.edge != math.MinInt64:
+		return s.edge, true
+	default:
+		return 0, false
+	}
+}
+
+// occurs reports whether a derived event occurs at an instant of its source.
+func (e *eventDef) occurs(at, before int64, hasBefore bool) bool {
+	if !hasBefore {
+		return e.first
+	}
+	return at-before >= e.gap
+}
+
+// derived is the occurrence of child at index i of its source's series.
+func (st *step) derived(child *eventDef, s *series, source *eventDef, i int) occurrence {
+	o := occurrence{at: s.at[i], value: noNumber}
+	if len(child.props) > 0 {
+		o.props = make([]uint64, len(child.props))
+		for k, p := range child.props {
+			o.props[k] = s.props[i*len(source.props)+p.source]
+		}
+	}
+	return o
+}
+
+// pruneHours drops the hours that no window reaches any more.
+func (st *step) pruneHours(e *eventDef, s *series) {
+	for j := range s.hours {
+		h := &s.hours[j]
+		n := 0
+		for n < len(h.hour) && h.hour[n]+e.longest <= st.s.frontier {
+			n++
+		}
+		h.hour, h.count = slices.Delete(h.hour, 0, n), slices.Delete(h.count, 0, n)
+	}
+}
+
+// refund takes money off the occurrence that has the key, at its own time. One
+// that comes before its order waits for it.
+func (st *step) refund(r *refundInput, dirty *bitset) {
+	e := st.m.events[r.event]
+	s := &st.s.series[e.index]
+	entry := findKey(s.known, r.keyHash)
+	if entry == nil {
+		if entry = findKey(s.early, r.keyHash); entry == nil {
+			if len(s.early) >= maxKept {
+				s.early = append(s.early[:0], s.early[1:]...)
+			}
+			s.early = append(s.early, keyEntry{hash: r.keyHash})
+			entry = &s.early[len(s.early)-1]
+		}
+		entry.takeOff(r)
+		return
+	}
+	entry.takeOff(r)
+	if !entry.applied || !e.needsValues {
+		return
+	}
+	for i := len(s.at) - 1; i >= 0 && s.at[i] >= entry.at; i-- {
+		if s.keys[i] == r.keyHash {
+			s.values[i] = entry.net()
+			dirty.set(e.bit)
+			return
+		}
+	}
+}
+
+func (k *keyEntry) takeOff(r *refundInput) {
+	if r.full {
+		k.full = true
+		return
+	}
+	if sum, ok := decimal.Add(k.refunded, r.value); ok {
+		k.refunded = sum
+	}
+}
+
+// expire ends an anonymous customer, with closing records for its stages and segments.
+func (st *step) expire(at int64) {
+	s, m, out := st.s, st.m, st.out
+	for _, i := range m.modelRules {
+		r, mb := &m.rules[i], &s.rules[i]
+		rec := st.record(record.StageChange, at, cause{kind: record.CauseExpired})
+		mb.sequence++
+		rec.Sequence, rec.Model, rec.From, rec.Since = mb.sequence, r.name, r.stages[mb.stage].name, instant.Instant(mb.since)
+		rec.NextDeadline = instant.None
+		rec.Cause.Left = ""
+		st.publish(&out.Records, rec)
+	}
+	for _, open := range m.openSegments(s) {
+		rec := st.record(record.SegmentChange, at, cause{kind: record.CauseExpired})
+		rec.Segment, rec.Sequence = open.name, open.sequence+1
+		st.publish(&out.Records, rec)
+	}
+	s.end()
+	out.Changed, out.Ended = true, true
+}
+
+// record is a new record with the fields all changes have.
+func (st *step) record(kind record.Kind, at int64, why cause) record.Record {
+	r := record.Record{
+		Kind: kind, CustomerID: st.customer, Definition: st.m.def.Name.Value, DefinitionVersion: st.m.def.Version,
+		EffectiveAt: instant.Instant(at), DetectedAt: st.detected,
+		Since: instant.None, NextDeadline: instant.None,
+		Cause: record.Cause{Type: why.kind, EventTime: instant.None},
+	}
+	if st.detected == instant.None {
+		r.DetectedAt = r.EffectiveAt
+	}
+	if why.in != nil {
+		r.Cause.Event, r.Cause.MessageID, r.Cause.EventTime = string(why.in.event), string(why.in.messageID), instant.Instant(why.in.at)
+	}
+	r.Backfill = st.m.publishFrom != instant.None && r.EffectiveAt < st.m.publishFrom
+	return r
+}
+
+func (st *step) publish(to *[]record.Record, r record.Record) {
+	r.SetID()
+	*to = append(*to, r)
+}
