@@ -26,16 +26,15 @@ import (
 type scope uint8
 
 const (
-	scopeCondition scope = iota // when, audience: the customer
+	scopeCondition scope = iota // when, by: the customer
 	scopeMessage                // where, value, key: the message
-	scopeTrait                  // by: the customer's traits
 )
 
 // checkers are the type-checking environments: they hold declarations only and
 // are built once, since building one costs milliseconds.
 var checkers = sync.OnceValue(func() map[scope]*cel.Env {
 	out := map[scope]*cel.Env{}
-	for _, s := range []scope{scopeCondition, scopeMessage, scopeTrait} {
+	for _, s := range []scope{scopeCondition, scopeMessage} {
 		env, err := cel.NewCustomEnv(declarations(s)...)
 		if err != nil {
 			panic(fmt.Sprintf("lifecycle: the table of functions is inconsistent: %v", err))
@@ -96,8 +95,6 @@ func declarations(s scope) []cel.EnvOption {
 			opts = append(opts, cel.Variable(name, cel.MapType(t, dyn)))
 		}
 		opts = append(opts, cel.Variable("at", ts), cel.Variable("local", ts))
-	case scopeTrait:
-		opts = append(opts, fn("trait", dyn, t))
 	case scopeCondition:
 		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn}
 		for _, f := range functions {
@@ -218,7 +215,7 @@ func (c *compiler) celIssues(text definition.Text, issues *cel.Issues) {
 		} else if strings.HasPrefix(message, "found no matching overload for '") {
 			message = explainOverload(message)
 		} else {
-			message = strings.TrimPrefix(message, "Syntax error: ")
+			message = explainSyntax(message)
 		}
 		c.problem(position(text, e.Location.Line(), e.Location.Column()), "%s", message)
 	}
@@ -231,7 +228,7 @@ func (c *compiler) undeclared(name string) string {
 	if name == "assigned" || name == "converted" {
 		return name + "() belongs to campaigns, which this version does not understand yet"
 	}
-	names := []string{"trait"}
+	var names []string
 	for _, f := range functions {
 		names = append(names, f.name)
 	}
@@ -254,16 +251,37 @@ func explainOverload(message string) string {
 	return fmt.Sprintf("%s cannot be applied to (%s)", shown, applied)
 }
 
+// explainSyntax leaves out the parser's list of all that could have come instead.
+func explainSyntax(message string) string {
+	message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting ")
+	if strings.Contains(message, "<EOF>") {
+		return "the expression ends too early"
+	}
+	return message
+}
+
 // place is where an expression node begins in the file.
 func (c *compiler) place(text definition.Text, ast *celast.AST, e celast.Expr) definition.Pos {
 	loc := ast.SourceInfo().GetStartLocation(e.ID())
 	return position(text, loc.Line(), loc.Column())
 }
 
-// position maps a line (from 1) and column (from 0) inside text to the file.
+// position maps a line (from 1) and column (from 0) inside text to the file. Of a
+// call CEL names the parenthesis; what people look at is the function's name.
 func position(text definition.Text, line, column int) definition.Pos {
-	if line <= 1 {
-		return definition.Pos{Line: text.Pos.Line, Column: text.Pos.Column + max(column, 0)}
+	if line > 1 {
+		return definition.Pos{Line: text.Pos.Line + line - 1, Column: max(column, 0) + 1}
 	}
-	return definition.Pos{Line: text.Pos.Line + line - 1, Column: max(column, 0) + 1}
+	runes := []rune(text.Value)
+	column = min(max(column, 0), len(runes))
+	if column < len(runes) && runes[column] == '(' {
+		for column > 0 && isNameRune(runes[column-1]) {
+			column--
+		}
+	}
+	return definition.Pos{Line: text.Pos.Line, Column: text.Pos.Column + column}
+}
+
+func isNameRune(r rune) bool {
+	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	_ "time/tzdata" // a definition's time zone must mean the same on every machine
 
-
 	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
@@ -22,10 +21,11 @@ type Model struct {
 	publishFrom instant.Instant
 	projection  *event.Projection
 
-	events    []*eventDef
-	byEvent   map[string][]int // track events by name -> events they may be
-	otherwise []int            // events with patterns for other messages
-	refunds   []int            // events with a refund
+	events     []*eventDef
+	byEvent    map[string][]int  // track events by name -> events they may be
+	eventNames map[string]string // the keys of byEvent, as themselves
+	otherwise  []int             // events with patterns for other messages
+	refunds    []int             // events with a refund
 
 	rules      []rule // models, then segments, in file order
 	evaluation []int  // rule indices in the order of evaluation
@@ -65,7 +65,7 @@ type eventDef struct {
 	keep        int   // instants to keep
 	horizon     int64 // how far back; never = without end
 	needsValues bool
-	needsKeys   bool // of each instant: a refund takes off its value
+	needsKeys   bool   // of each instant: a refund takes off its value
 	props       []prop // properties read by unique
 }
 
@@ -134,7 +134,7 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 		Model: &Model{
 			def: d, publishFrom: d.PublishFrom,
 			retention: d.AnonymousRetention.Milliseconds(), lateness: d.Lateness.Milliseconds(), dedupe: d.Dedupe.Milliseconds(),
-			byEvent: map[string][]int{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
+			byEvent: map[string][]int{}, eventNames: map[string]string{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
 		},
 		params:      map[string]definition.Param{},
 		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{},
@@ -231,16 +231,14 @@ func (c *compiler) declareRules() {
 	}
 }
 
-// expression compiles one expression; ok is false if something is wrong with it.
-func (c *compiler) expression(text definition.Text, s scope, reads *bitset, deps map[int]bool) (node, bool) {
-	ast, ok := c.parseCEL(text, s)
+// expression compiles one expression of any type; x says where it stands.
+func (c *compiler) expression(text definition.Text, x exprCompiler) func(*eval) value {
+	ast, ok := c.parseCEL(text, x.scope)
 	if !ok {
-		return node{}, false
+		return nil
 	}
-	before := len(c.problems)
-	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}
-	n := x.compile(ast.Expr())
-	return n, len(c.problems) == before
+	x.compiler, x.text, x.ast = c, text, ast
+	return x.compile(ast.Expr()).v
 }
 
 // condition compiles an expression that must be true or false.
@@ -265,21 +263,17 @@ func (c *compiler) compileEvents() {
 			e.where = c.condition(src.Where, scopeMessage, &reads, nil)
 		}
 		if !src.Value.IsZero() {
-			n, _ := c.expression(src.Value, scopeMessage, &reads, nil)
-			e.value = n.v
+			e.value = c.expression(src.Value, exprCompiler{scope: scopeMessage, reads: &reads, lenient: true})
 		}
 		if !src.Key.IsZero() {
-			n, _ := c.expression(src.Key, scopeMessage, &reads, nil)
-			e.key = n.v
+			e.key = c.expression(src.Key, exprCompiler{scope: scopeMessage, reads: &reads})
 		}
 		if src.Refund != nil {
 			e.refund = &refundDef{match: src.Refund.Match}
 			if !src.Refund.Value.IsZero() {
-				n, _ := c.expression(src.Refund.Value, scopeMessage, &reads, nil)
-				e.refund.value = n.v
+				e.refund.value = c.expression(src.Refund.Value, exprCompiler{scope: scopeMessage, reads: &reads, lenient: true})
 			}
-			n, _ := c.expression(src.Refund.Key, scopeMessage, &reads, nil)
-			e.refund.key = n.v
+			e.refund.key = c.expression(src.Refund.Key, exprCompiler{scope: scopeMessage, reads: &reads})
 			c.refunds = append(c.refunds, i)
 		}
 		if e.source != nil {
@@ -287,6 +281,7 @@ func (c *compiler) compileEvents() {
 		}
 		for _, m := range e.match {
 			if m.Type == "track" && m.Event != "" && m.Name == "" {
+				c.eventNames[m.Event] = m.Event
 				if !slices.Contains(c.byEvent[m.Event], i) {
 					c.byEvent[m.Event] = append(c.byEvent[m.Event], i)
 				}
@@ -316,8 +311,7 @@ func (c *compiler) compileRules() (deps []map[int]bool) {
 		i += len(c.def.Models)
 		r := &c.rules[i]
 		if r.by {
-			n, _ := c.expression(s.By, scopeTrait, &r.reads, deps[i])
-			r.byExpr = n.v
+			r.byExpr = c.expression(s.By, exprCompiler{scope: scopeCondition, reads: &r.reads, deps: deps[i]})
 		} else {
 			r.when = c.condition(s.When, scopeCondition, &r.reads, deps[i])
 		}
@@ -499,4 +493,3 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
-

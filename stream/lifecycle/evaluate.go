@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"slices"
+	"strings"
 
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
@@ -146,7 +147,7 @@ func byText(v value) (string, bool) {
 		return "", false
 	}
 	text, ok := v.text()
-	return text, ok && len(text) <= maxByValue
+	return strings.Clone(text), ok && len(text) <= maxByValue
 }
 
 func (b *byValue) nextSequence(value string) int64 {
@@ -180,7 +181,8 @@ func (m *Model) modelIndex(name string) int {
 func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, instant.Instant) {
 	r := &m.rules[model]
 	sc.rules = append(sc.rules[:0], s.rules...)
-	ev := eval{s: s, rules: sc.rules}
+	ev := &sc.ahead
+	*ev = eval{s: s, rules: sc.rules}
 	stage := s.rules[model].stage
 	for t := now; ; {
 		at := never
@@ -191,7 +193,7 @@ func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, insta
 			return "", instant.None
 		}
 		t = at
-		m.playOn(&ev, r.closure, at)
+		m.playOn(ev, r.closure, at)
 		if sc.rules[model].stage != stage {
 			return r.stages[sc.rules[model].stage].name, instant.Instant(at)
 		}
@@ -212,7 +214,16 @@ func (m *Model) playOn(ev *eval, closure []int, at int64) {
 		switch {
 		case r.model:
 			stage = r.stage(ev)
-		case r.by: // changes with traits only
+		case r.by:
+			value, in := byText(r.byExpr(ev))
+			stage = noStage
+			if in {
+				stage = inSegment
+			}
+			if stage != mb.stage || value != mb.by.value {
+				mb.by.value = value
+				dirty.set(r.bit)
+			}
 		default:
 			stage = noStage
 			if r.when(ev) == yes {

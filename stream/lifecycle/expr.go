@@ -100,7 +100,9 @@ type exprCompiler struct {
 	ast   *celast.AST
 	vars  []string // names of comprehension variables in scope; index = slot
 	reads *bitset  // features and rules read
-	deps  map[int]bool
+	// lenient makes numbers of numeric strings, as `value` wants them.
+	lenient bool
+	deps    map[int]bool
 }
 
 func (x *exprCompiler) compile(e celast.Expr) node {
@@ -204,6 +206,9 @@ func lastIndex(names []string, name string) int {
 // path reads one place of the message, extracted by the decoder.
 func (x *exprCompiler) path(keys []string) node {
 	i := x.project(keys)
+	if x.lenient {
+		return node{v: func(ev *eval) value { return fromJSON(ev.msg.Raw(i)).readNumber() }}
+	}
 	return node{v: func(ev *eval) value { return fromJSON(ev.msg.Raw(i)) }}
 }
 
@@ -236,8 +241,14 @@ func (x *exprCompiler) selection(e celast.Expr) node {
 	if keys, ok := x.constantPath(e); ok {
 		n = x.path(keys)
 	} else {
-		operand, field := x.compile(sel.Operand()), sel.FieldName()
-		n = node{v: func(ev *eval) value { return operand.v(ev).field(field) }}
+		operand, field, lenient := x.compile(sel.Operand()), sel.FieldName(), x.lenient
+		n = node{v: func(ev *eval) value {
+			v := operand.v(ev).field(field)
+			if lenient {
+				return v.readNumber()
+			}
+			return v
+		}}
 	}
 	if !sel.IsTestOnly() {
 		return n
@@ -253,7 +264,7 @@ func (x *exprCompiler) call(e celast.Expr) node {
 			return x.path(keys)
 		}
 	}
-	if x.scope != scopeMessage {
+	if x.scope == scopeCondition {
 		for i := range functions {
 			if functions[i].name == name && !call.IsMemberFunction() {
 				return x.feature(&functions[i], e)

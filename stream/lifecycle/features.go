@@ -29,10 +29,6 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 		}
 		texts[i] = string(lit)
 	}
-	if x.scope == scopeTrait && f.name != "trait" {
-		x.problem(x.place(x.text, x.ast, e), "`by` reads traits only")
-		return constant(value{})
-	}
 	before := len(x.problems)
 	a := resolved{window: never}
 	for i, kind := range f.args[:len(texts)] {

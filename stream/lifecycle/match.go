@@ -4,10 +4,10 @@ package lifecycle
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
-	"lapwing/schemas/decimal"
 	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
 )
@@ -85,8 +85,8 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
 		}
 		r := refundInput{event: i, keyHash: hashOf(key), key: key, full: true}
 		if e.refund.value != nil {
-			if d, isNumber := numeric(e.refund.value(ev)); isNumber {
-				r.value, r.full = d, false
+			if v := e.refund.value(ev).readNumber(); v.kind == isNumber {
+				r.value, r.full = v.n, false
 			}
 		}
 		in.refunds = append(in.refunds, r)
@@ -103,8 +103,8 @@ func (m *Model) count(s *State, e *eventDef, ev *eval, in *input) {
 	}
 	c := counted{event: e.index, value: noNumber}
 	if e.value != nil {
-		if d, ok := numeric(e.value(ev)); ok {
-			c.value = d
+		if v := e.value(ev).readNumber(); v.kind == isNumber {
+			c.value = v.n
 		}
 	}
 	if e.key != nil {
@@ -147,18 +147,6 @@ func (m *Model) readKey(s *State, e *eventDef, c *counted, at int64) bool {
 	return true
 }
 
-// numeric is a value as a number; numeric strings count.
-func numeric(v value) (decimal.Decimal, bool) {
-	switch v.kind {
-	case isNumber:
-		return v.n, true
-	case isText:
-		return decimal.Parse(v.s)
-	default:
-		return 0, false
-	}
-}
-
 // clone copies what an input only views, so that it can be held.
 func (in *input) clone() input {
 	out := *in
@@ -166,6 +154,12 @@ func (in *input) clone() input {
 		*b = slices.Clone(*b)
 	}
 	out.counted = slices.Clone(in.counted)
+	for i := range out.counted {
+		out.counted[i].key = strings.Clone(out.counted[i].key)
+	}
 	out.refunds = slices.Clone(in.refunds)
+	for i := range out.refunds {
+		out.refunds[i].key = strings.Clone(out.refunds[i].key)
+	}
 	return out
 }

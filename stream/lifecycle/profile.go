@@ -94,11 +94,11 @@ func (st *step) noteActivity(in *input) {
 		Occurrence: a.Occurrence[:0], Stages: a.Stages[:0], Segments: a.Segments[:0],
 	}
 	if text, ok := fromJSON(in.currency).text(); ok {
-		a.Currency = text
+		a.Currency = strings.Clone(text)
 	}
 	for i := range in.counted {
 		c := &in.counted[i]
-		o := record.Occurrence{Event: m.events[c.event].name, At: instant.Instant(in.at), Key: c.key, HasValue: c.value != noNumber}
+		o := record.Occurrence{Event: m.events[c.event].name, At: instant.Instant(in.at), Key: strings.Clone(c.key), HasValue: c.value != noNumber}
 		if o.HasValue {
 			o.Value = c.value
 		}
@@ -130,7 +130,7 @@ func (st *step) noteRefund(a *record.Activity, name, key string, entry *keyEntry
 		return
 	}
 	a.Occurrence = append(a.Occurrence, record.Occurrence{
-		Event: name, At: instant.Instant(at), Value: before - taken, HasValue: true, Key: key, Refund: true,
+		Event: name, At: instant.Instant(at), Value: before - taken, HasValue: true, Key: strings.Clone(key), Refund: true,
 	})
 }
 

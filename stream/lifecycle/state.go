@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"math"
+	"slices"
 	"sort"
 
 	"lapwing/schemas/decimal"
@@ -91,6 +92,7 @@ func (m *Model) prepare(s *State) {
 			s.series[i].hours = make([]hourCounts, len(e.residues))
 		}
 	}
+	s.remembered = slices.Grow(s.remembered, 4) // most customers come back a few times
 	s.rules = make([]membership, len(m.rules))
 	for i := range s.rules {
 		s.rules[i] = membership{stage: noStage, deadline: math.MinInt64} // due: all are evaluated at once

@@ -52,6 +52,7 @@ func (o *Output) Reset() {
 // scratch is memory that steps reuse.
 type scratch struct {
 	eval     eval
+	ahead    eval
 	zones    zones
 	in       input
 	segments []record.Record
@@ -452,10 +453,19 @@ func (st *step) record(kind record.Kind, at int64, why cause) record.Record {
 		r.DetectedAt = r.EffectiveAt
 	}
 	if why.in != nil {
-		r.Cause.Event, r.Cause.MessageID, r.Cause.EventTime = string(why.in.event), string(why.in.messageID), instant.Instant(why.in.at)
+		r.Cause.Event, r.Cause.EventTime = st.m.eventName(why.in.event), instant.Instant(why.in.at)
+		r.Cause.MessageID = string(why.in.messageID)
 	}
 	r.Backfill = st.m.publishFrom != instant.None && r.EffectiveAt < st.m.publishFrom
 	return r
+}
+
+// eventName is name as a string, without a copy if the definition knows it.
+func (m *Model) eventName(name []byte) string {
+	if known, ok := m.eventNames[string(name)]; ok {
+		return known
+	}
+	return string(name)
 }
 
 func (st *step) publish(to *[]record.Record, r record.Record) {

@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"bytes"
 	"time"
+	"unsafe"
 
 	"lapwing/schemas/decimal"
 	"lapwing/schemas/event"
@@ -95,11 +96,7 @@ func fromJSON(raw []byte) value {
 	case '[':
 		return value{kind: isList, raw: raw}
 	case '"':
-		text, ok := event.Text(raw)
-		if !ok {
-			return value{}
-		}
-		return value{kind: isText, s: text}
+		return textFromJSON(raw)
 	case 't':
 		return value{kind: isBool, b: true}
 	case 'f':
@@ -113,6 +110,29 @@ func fromJSON(raw []byte) value {
 		}
 		return value{kind: isNumber, n: n, raw: raw}
 	}
+}
+
+// textFromJSON reads a JSON string. Without escapes the result is a view of raw: it
+// lives as long as the message, and whoever keeps it clones it.
+func textFromJSON(raw []byte) value {
+	if inner := raw[1 : len(raw)-1]; len(inner) > 0 && bytes.IndexByte(inner, '\\') < 0 {
+		return value{kind: isText, s: unsafe.String(&inner[0], len(inner))}
+	}
+	text, ok := event.Text(raw)
+	if !ok {
+		return value{}
+	}
+	return value{kind: isText, s: text}
+}
+
+// readNumber makes a number of a numeric string and leaves anything else as it is.
+func (v value) readNumber() value {
+	if v.kind == isText {
+		if n, ok := decimal.Parse(v.s); ok {
+			return value{kind: isNumber, n: n}
+		}
+	}
+	return v
 }
 
 // elements are a list's members.
@@ -152,14 +172,15 @@ func (v value) fields() map[string]value {
 }
 
 // text is the JSON text by which keys are compared: a string's content, numbers
-// and booleans as written, lists and objects raw. ok is false for unknown.
+// and booleans as written, lists and objects raw. ok is false for unknown. It may be
+// a view of the message.
 func (v value) text() (string, bool) {
 	switch v.kind {
 	case isText:
 		return v.s, true
 	case isNumber:
-		if v.raw != nil {
-			return string(v.raw), true
+		if len(v.raw) > 0 {
+			return unsafe.String(&v.raw[0], len(v.raw)), true
 		}
 		return v.n.String(), true
 	case isBool:

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"lapwing/schemas/definition"
+	"lapwing/schemas/event"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+	"lapwing/stream/lifecycle"
+	"lapwing/stream/oracle"
+)
+
+// sampleCase is one definition, the messages of a few customers and an end.
+type sampleCase struct {
+	def   *sampleDefinition
+	lines []string
+	until instant.Instant
+}
+
+func newSampleCase(seed uint64) sampleCase {
+	s := newSampler(seed / 4) // four sets of messages for each definition
+	c := sampleCase{def: s.definition()}
+	for range 1 + seed%4 {
+		c.lines, c.until = s.messages()
+	}
+	return c
+}
+
+// TestRandomAgainstOracle compares the fold with the oracle on random definitions
+// and messages, record for record and profile for profile, byte for byte.
+func TestRandomAgainstOracle(t *testing.T) {
+	runSamples(t, 0, 3000, func(c *compiledCase, id string) string {
+		want := c.judge.Customer(id, c.messages[id], c.until)
+		got, err := fold(c.model, id, c.lines[id], c.until)
+		if err != nil {
+			return err.Error()
+		}
+		c.told.add(want)
+		return difference(want, got)
+	})
+}
+
+// runSamples runs a comparison over every customer of so many cases, seeds counting
+// up from first, and shows the first disagreement as small as it can be made.
+//
+// LAPWING_ORACLE_SEED=n runs the one case of that seed, LAPWING_ORACLE_CASES=n that many.
+func runSamples(t *testing.T, first, cases uint64, compare comparison) {
+	t.Helper()
+	if testing.Short() {
+		cases /= 10
+	}
+	if n, err := strconv.ParseUint(os.Getenv("LAPWING_ORACLE_CASES"), 10, 64); err == nil {
+		cases = n
+	}
+	if n, err := strconv.ParseUint(os.Getenv("LAPWING_ORACLE_SEED"), 10, 64); err == nil {
+		first, cases = n, 1
+	}
+	var told tally
+	for seed := first; seed < first+cases; seed++ {
+		c := newSampleCase(seed)
+		if c.disagreement(&told, compare) == "" {
+			continue
+		}
+		c = c.smaller(compare)
+		t.Fatalf("seed %d (LAPWING_ORACLE_SEED=%d go test -run %s ./stream/lifecycle)\n%s\n--- definition\n%s--- events, replay with --until %s\n%s\n",
+			seed, seed, t.Name(), c.disagreement(&tally{}, compare), c.def.yaml(), c.until, strings.Join(c.lines, "\n"))
+	}
+	t.Logf("%d cases: %+v", cases, told)
+	if cases >= 1000 {
+		told.check(t)
+	}
+}
+
+// compiledCase is a case as both sides read it.
+type compiledCase struct {
+	def      *definition.Definition
+	model    *lifecycle.Model
+	judge    *oracle.Oracle
+	until    instant.Instant
+	messages map[string][]oracle.Message // by customer
+	lines    map[string][][]byte
+	told     *tally
+}
+
+// comparison is "" if the fold does what it should for one customer.
+type comparison func(c *compiledCase, customer string) string
+
+// tally counts what the cases reached, so that a generator that has gone blind shows.
+type tally struct {
+	Events, Deadlines, Late, Expired, Entered, Left, Backfill, Next, Profiles int
+}
+
+func (n *tally) add(result oracle.Result) {
+	for _, r := range result.Records {
+		n.addRecord(r)
+	}
+	if result.Profile != nil {
+		n.Profiles++
+	}
+}
+
+func (n *tally) addRecord(r record.Record) {
+	for _, c := range []struct {
+		counts bool
+		in     *int
+	}{
+		{r.Cause.Type == record.CauseEvent, &n.Events},
+		{r.Cause.Type == record.CauseDeadline, &n.Deadlines},
+		{r.Cause.Type == record.CauseLateEvent, &n.Late},
+		{r.Cause.Type == record.CauseExpired, &n.Expired},
+		{r.Kind == record.SegmentChange && r.Entered, &n.Entered},
+		{r.Kind == record.SegmentChange && !r.Entered, &n.Left},
+		{r.Backfill, &n.Backfill},
+		{r.NextStage != "", &n.Next},
+	} {
+		if c.counts {
+			*c.in++
+		}
+	}
+}
+
+func (n *tally) check(t *testing.T) {
+	t.Helper()
+	for _, c := range []struct {
+		what string
+		n    int
+	}{
+		{"cause event", n.Events},
+		{"cause deadline", n.Deadlines},
+		{"cause late_event", n.Late},
+		{"cause expired", n.Expired},
+		{"segment entered", n.Entered},
+		{"segment left", n.Left},
+		{"backfill", n.Backfill},
+		{"next_stage", n.Next},
+		{"profiles", n.Profiles},
+	} {
+		if c.n < 30 {
+			t.Errorf("the cases reached %q only %d times: the generator has gone blind", c.what, c.n)
+		}
+	}
+}
+
+// disagreement is "" if the comparison finds nothing for any customer.
+func (c sampleCase) disagreement(told *tally, compare comparison) string {
+	def, problems := definition.Parse("sample.yaml", []byte(c.def.yaml()))
+	if def == nil || hasError(problems) {
+		return fmt.Sprintf("the definition does not parse: %v", problems)
+	}
+	model, problems := lifecycle.Compile(def)
+	if model == nil || hasError(problems) {
+		return fmt.Sprintf("the definition does not compile: %v", problems)
+	}
+	judge, err := oracle.New(def)
+	if err != nil {
+		return fmt.Sprintf("the oracle cannot read the definition: %v", err)
+	}
+	both := &compiledCase{
+		def: def, model: model, judge: judge, until: c.until, told: told,
+		messages: map[string][]oracle.Message{}, lines: map[string][][]byte{},
+	}
+	var customers []string
+	for _, line := range c.lines {
+		m, ok := oracle.Decode([]byte(line))
+		if !ok {
+			return "the oracle cannot use the line " + line
+		}
+		if !slices.Contains(customers, m.Customer) {
+			customers = append(customers, m.Customer)
+		}
+		both.messages[m.Customer] = append(both.messages[m.Customer], m)
+		both.lines[m.Customer] = append(both.lines[m.Customer], []byte(line))
+	}
+	for _, id := range customers {
+		if d := compare(both, id); d != "" {
+			return fmt.Sprintf("customer %s: %s", id, d)
+		}
+	}
+	return ""
+}
+
+func hasError(problems []definition.Problem) bool {
+	return slices.ContainsFunc(problems, func(p definition.Problem) bool { return !p.Warning })
+}
+
+// fold drives the real core as replay does; between any two messages the state
+// goes through its encoding.
+func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (got oracle.Result, err error) {
+	var (
+		state   lifecycle.State
+		out     lifecycle.Output
+		message event.Message
+	)
+	decoder := event.NewDecoder(model.Projection(), event.DefaultLimits())
+	for _, line := range lines {
+		if cause := decoder.Decode(line, instant.None, &message); cause != "" {
+			return got, fmt.Errorf("decode %s: %s", line, cause)
+		}
+		if message.Time > until {
+			continue
+		}
+		clock := max(state.Clock(), message.Time)
+		verdict := model.Accept(&state, id, &message, clock, &out)
+		if verdict != lifecycle.Duplicate && model.Definition().Lateness > 0 {
+			model.Advance(&state, id, clock, clock, &out)
+		}
+		got.Records = append(got.Records, out.Records...)
+		out.Reset()
+		encoded := model.AppendState(nil, &state)
+		state = lifecycle.State{}
+		if err := model.DecodeState(encoded, &state); err != nil {
+			return got, fmt.Errorf("decode the state after %s: %w", line, err)
+		}
+		if again := model.AppendState(nil, &state); !bytes.Equal(again, encoded) {
+			return got, fmt.Errorf("the state after %s is encoded as %x, and read and encoded again as %x", line, encoded, again)
+		}
+	}
+	model.Finish(&state, id, until, &out)
+	got.Records = append(got.Records, out.Records...)
+	if state.Begun() {
+		p := model.Profile(&state, id)
+		got.Profile = &p
+	}
+	return got, nil
+}
+
+// printed is what replay prints; the profile's traits are made canonical.
+func printed(r oracle.Result) string {
+	var b strings.Builder
+	for i := range r.Records {
+		b.Write(append(r.Records[i].AppendJSON(nil), '\n'))
+	}
+	if r.Profile == nil {
+		return b.String()
+	}
+	p := *r.Profile
+	traits := map[string]any{}
+	if len(p.Traits) > 0 {
+		d := json.NewDecoder(bytes.NewReader(p.Traits))
+		d.UseNumber()
+		if err := d.Decode(&traits); err != nil {
+			return "traits are no JSON object: " + string(p.Traits)
+		}
+	}
+	p.Traits, _ = json.Marshal(traits) // decoded JSON always encodes
+	b.Write(append(p.AppendJSON(nil), '\n'))
+	return b.String()
+}
+
+// difference is "" if both say the same, else where they part.
+func difference(want, got oracle.Result) string {
+	if printed(want) == printed(got) {
+		return ""
+	}
+	w, g := strings.Split(printed(want), "\n"), strings.Split(printed(got), "\n")
+	n := 0
+	for n < len(w) && n < len(g) && w[n] == g[n] {
+		n++
+	}
+	line := func(s []string) string {
+		if n < len(s) && s[n] != "" {
+			return s[n]
+		}
+		return "(nothing more)"
+	}
+	return fmt.Sprintf("the first %d lines agree, then\noracle: %s\nfold:   %s", n, line(w), line(g))
+}
