@@ -48,19 +48,24 @@ func DefaultLimits() Limits {
 // Message is one decoded message. Its byte slices are views into the decoded
 // bytes or into the Decoder's scratch space: they are valid until the next call
 // of Decode, and whoever keeps one copies it. Strings are decoded (no escapes).
+//
+// A field of a wrong JSON type is as if missing, and so is null.
 type Message struct {
 	Type        []byte // track, identify, alias, page, screen, group or any other
 	Event       []byte // the field "event"; nil if missing or no string
 	Name        []byte // the field "name" (page, screen); nil if missing or no string
-	MessageID   []byte // nil if missing, empty or no string
-	UserID      []byte // a usable userId, numbers as their JSON text; nil if none
+	MessageID   []byte // a string or a number's JSON text; nil if missing or empty
+	UserID      []byte // likewise
 	AnonymousID []byte // likewise
 	PreviousID  []byte // likewise
 	GroupID     []byte // likewise
 	Customer    []byte // UserID, else AnonymousID; never empty after a successful Decode
 	Time        instant.Instant
 	Zone        []byte // context.timezone; nil if missing or no string
-	Traits      []byte // raw JSON object: traits of an identify, context.traits of any other type; nil if none
+	// Traits is what the message says of the person, a raw JSON object: the traits
+	// of an identify, the context.traits of any other type; nil if none. (The traits
+	// of a group message are the group's and are not looked at.)
+	Traits []byte
 
 	values [][]byte
 }
@@ -68,16 +73,3 @@ type Message struct {
 // Raw is the raw JSON text at path i of the Decoder's Projection, or nil if the
 // message has nothing there or null.
 func (m *Message) Raw(i int) []byte { return m.values[i] }
-
-// Projection is the set of paths a Decoder extracts beside the envelope.
-type Projection struct {
-	paths [][]string
-	// the decoder's own compiled form follows
-}
-
-// NewProjection compiles paths such as {"properties", "total"}: each begins with
-// properties, traits or context and may be one to MaxDepth keys long.
-func NewProjection(paths ...[]string) *Projection { return &Projection{paths: paths} }
-
-// Paths are the projection's paths, in the order of Message.Raw.
-func (p *Projection) Paths() [][]string { return p.paths }
