@@ -142,7 +142,9 @@ func (s *sampler) definition() *sampleDefinition {
 func (s *sampler) segment(d *sampleDefinition) {
 	g := sampleItem{name: fmt.Sprintf("g%d", len(d.segments))}
 	if s.chance(25) {
-		g.by = pick(s, "trait('country')", "trait('country')", "trait('tier')", "trait('group')")
+		g.by = pick(s, "trait('country')", "trait('country')", "trait('tier')", "trait('group')",
+			"known('tier') ? trait('tier') : 'none'", "in_stage('m0', 's0') ? 'gold' : trait('country')", "count('purchase', '2d') > 1",
+			"sum('purchase', '1d') * 1.5", "seen('visit', '6h') ? 5 : 5.5")
 		s.named = append(s.named, g.name+"=FR", g.name+"=gold", g.name+"=5")
 	} else {
 		g.when = s.condition(2)
@@ -294,7 +296,7 @@ func (s *sampler) number(depth int) string {
 		return "(" + s.number(depth-1) + pick(s, " + ", " - ", " * ", " / ") + pick(s, s.number(depth-1), "3", "0.5") + ")"
 	}
 	value := "'" + pick(s, s.amounts...) + "'"
-	switch s.IntN(9) {
+	switch s.IntN(10) {
 	case 0:
 		return "count(" + s.event() + ")"
 	case 1, 2:

@@ -95,7 +95,7 @@ func (s *sampler) message(n int, who string, at instant.Instant) string {
 	}
 	kind := s.IntN(12)
 	if s.chance(40) {
-		kind = s.bias
+		kind = pick(s, s.bias, s.bias, 0, 4) // 4 takes refunds
 	}
 	switch kind {
 	case 0, 1, 2, 3:

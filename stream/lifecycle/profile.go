@@ -104,7 +104,7 @@ func (st *step) noteActivity(in *input) {
 		}
 		a.Occurrence = append(a.Occurrence, o)
 		if c.keyHash != 0 {
-			a.Products = slices.Clone(in.products)
+			a.Products = slices.Clone(oneLine(in.products))
 			if entry := findKey(s.series[c.event].known, c.keyHash); entry != nil && o.HasValue {
 				st.noteRefund(a, o.Event, c.key, entry, decimal.Decimal(0), entry.at)
 			}

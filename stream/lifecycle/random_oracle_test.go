@@ -202,7 +202,7 @@ func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Insta
 		message event.Message
 	)
 	decoder := event.NewDecoder(model.Projection(), event.DefaultLimits())
-	for _, line := range lines {
+	for i, line := range lines {
 		if cause := decoder.Decode(line, instant.None, &message); cause != "" {
 			return got, fmt.Errorf("decode %s: %s", line, cause)
 		}
@@ -216,6 +216,9 @@ func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Insta
 		}
 		got.Records = append(got.Records, out.Records...)
 		out.Reset()
+		if i > 100 && i%97 > 0 { // it costs as much as the state is large
+			continue
+		}
 		encoded := model.AppendState(nil, &state)
 		state = lifecycle.State{}
 		if err := model.DecodeState(encoded, &state); err != nil {

@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"slices"
 
@@ -79,6 +80,13 @@ func (m *Model) PublishingFrom(at instant.Instant) *Model {
 // until Advance or Finish.
 func (m *Model) Accept(s *State, customer string, msg *event.Message, detected instant.Instant, out *Output) Verdict {
 	at := int64(msg.Time)
+	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
+	if horizon := max(s.clock, at) - m.lateness; m.endsBefore(s, horizon) {
+		// The message shows that the customer has ended, and with it what was
+		// remembered: live, the lane's clock has told so before it came.
+		st.release(horizon)
+		st.fire(horizon, horizon-1)
+	}
 	var hash uint64
 	if len(msg.MessageID) > 0 {
 		hash = hashOf(msg.MessageID)
@@ -86,7 +94,6 @@ func (m *Model) Accept(s *State, customer string, msg *event.Message, detected i
 			return Duplicate
 		}
 	}
-	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
 	if m.lateness == 0 && s.begun && at >= s.frontier {
 		st.fire(at, at-1)
 	}
@@ -160,6 +167,32 @@ func (m *Model) expiry(s *State) int64 {
 		return never
 	}
 	return s.newest + m.retention
+}
+
+// endsBefore reports whether the customer will have expired once all up to horizon
+// is applied.
+func (m *Model) endsBefore(s *State, horizon int64) bool {
+	if s.known || m.retention == 0 || !s.Begun() {
+		return false
+	}
+	newest := s.newest
+	if !s.begun {
+		newest = s.held[0].at
+	}
+	if newest+m.retention >= horizon {
+		return false
+	}
+	for i := 0; i < len(s.held) && s.held[i].at <= horizon; i++ {
+		switch in := &s.held[i]; {
+		case in.at > newest+m.retention:
+			return true
+		case in.known:
+			return false
+		default:
+			newest = max(newest, in.at)
+		}
+	}
+	return newest+m.retention < horizon
 }
 
 // step is one call of the fold.
@@ -246,6 +279,7 @@ func (st *step) apply(in *input) {
 
 func (st *step) applyTraits(in *input, dirty *bitset) {
 	set := func(name string, raw []byte) bool {
+		raw = oneLine(raw)
 		if st.s.setTrait(name, raw, in.at) {
 			st.out.Changed = true
 			if bit, ok := st.m.traitBits[name]; ok {
@@ -260,6 +294,19 @@ func (st *step) applyTraits(in *input, dirty *bitset) {
 	if in.group != nil {
 		set("group", record.AppendString(nil, string(in.group)))
 	}
+}
+
+// oneLine takes the line breaks out of a value of a message written over several
+// lines: records are JSON lines.
+func oneLine(raw []byte) []byte {
+	if !bytes.ContainsAny(raw, "\n\r") {
+		return raw
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return []byte("null") // not reached: the decoder has validated it
+	}
+	return b.Bytes()
 }
 
 // count puts one occurrence into its series.

@@ -69,7 +69,11 @@ func foldTicking(model *lifecycle.Model, id string, lines [][]byte, until instan
 			continue
 		}
 		clock := max(state.Clock(), message.Time)
-		if message.Time == clock { // a clock behind the message says nothing new
+		// A clock behind the message says nothing new, and the oracle's does not move
+		// for a duplicate.
+		if duplicate, err := isDuplicate(model, &state, id, &message); err != nil {
+			return got, err
+		} else if message.Time == clock && !duplicate {
 			if err := tick(clock); err != nil {
 				return got, err
 			}
@@ -78,7 +82,7 @@ func foldTicking(model *lifecycle.Model, id string, lines [][]byte, until instan
 		if verdict != lifecycle.Duplicate && model.Definition().Lateness > 0 {
 			model.Advance(&state, id, clock, clock, &out)
 		}
-		last = max(last, clock)
+		last = instant.None // a late event is evaluated at the frontier, so what was due after it is due again
 		got.Records = append(got.Records, out.Records...)
 		out.Reset()
 	}
@@ -92,4 +96,16 @@ func foldTicking(model *lifecycle.Model, id string, lines [][]byte, until instan
 		got.Profile = &p
 	}
 	return got, nil
+}
+
+// isDuplicate asks a copy of the state.
+func isDuplicate(model *lifecycle.Model, state *lifecycle.State, id string, message *event.Message) (bool, error) {
+	var (
+		again lifecycle.State
+		out   lifecycle.Output
+	)
+	if err := model.DecodeState(model.AppendState(nil, state), &again); err != nil {
+		return false, fmt.Errorf("decode the state: %w", err)
+	}
+	return model.Accept(&again, id, message, message.Time, &out) == lifecycle.Duplicate, nil
 }
