@@ -14,15 +14,6 @@ import (
 // Pos is a place in the file; both count from 1, columns in characters.
 type Pos struct{ Line, Column int }
 
-// Text is a scalar with the place where its content begins.
-type Text struct {
-	Value string
-	Pos   Pos
-}
-
-// IsZero reports whether the value was left out.
-func (t Text) IsZero() bool { return t.Pos == Pos{} }
-
 // Definition is one parsed file. A nil or zero field was left out and has no
 // default unless its comment names one. It is immutable once parsed.
 type Definition struct {
@@ -46,6 +37,16 @@ type Definition struct {
 	Segments     []Segment
 	Campaigns    []Text // the names, until campaigns are understood; their place is what an error names
 	CampaignsPos Pos    // of the key `campaigns`
+	Messages     []Message
+}
+
+// Message tells which messages are exposures: that something was sent to a
+// customer, or that the customer opened or clicked it. Nothing reads them yet.
+type Message struct {
+	Match    []Match
+	Channel  Text
+	Step     Text
+	Campaign Text // CEL path or expression over the message
 }
 
 // Param is a named constant that conditions read as params.NAME.
@@ -109,11 +110,4 @@ type Segment struct {
 	Name Text
 	When Text
 	By   Text
-}
-
-// Problem is one thing wrong with a definition.
-type Problem struct {
-	Pos     Pos
-	Message string // what is wrong and what would be right, one line, no full stop
-	Warning bool   // said, but does not fail the check
 }

@@ -269,17 +269,20 @@ func (c *compiler) place(text definition.Text, ast *celast.AST, e celast.Expr) d
 // position maps a line (from 1) and column (from 0) inside text to the file. Of a
 // call CEL names the parenthesis; what people look at is the function's name.
 func position(text definition.Text, line, column int) definition.Pos {
-	if line > 1 {
-		return definition.Pos{Line: text.Pos.Line + line - 1, Column: max(column, 0) + 1}
-	}
 	runes := []rune(text.Value)
-	column = min(max(column, 0), len(runes))
-	if column < len(runes) && runes[column] == '(' {
-		for column > 0 && isNameRune(runes[column-1]) {
-			column--
+	offset := 0
+	for ; line > 1 && offset < len(runes); offset++ {
+		if runes[offset] == '\n' {
+			line--
 		}
 	}
-	return definition.Pos{Line: text.Pos.Line, Column: text.Pos.Column + column}
+	offset = min(offset+max(column, 0), len(runes))
+	if offset < len(runes) && runes[offset] == '(' {
+		for offset > 0 && isNameRune(runes[offset-1]) {
+			offset--
+		}
+	}
+	return text.At(offset)
 }
 
 func isNameRune(r rune) bool {

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"lapwing/schemas/definition"
+)
+
+func problem(line, column int, message string) definition.Problem {
+	return definition.Problem{Pos: definition.Pos{Line: line, Column: column}, Message: message}
+}
+
+func TestFormat(t *testing.T) {
+	long := strings.Repeat("é", 100) + "X" + strings.Repeat("z", 100)
+	for _, c := range []struct {
+		name, source string
+		p            definition.Problem
+		want         string
+	}{
+		{"plain", "a: 1\nbc: 2\n", problem(2, 2, "wrong"), "f.yaml:2:2: wrong\nbc: 2\n ^"},
+		{"warning", "a: 1", definition.Problem{Pos: definition.Pos{Line: 1, Column: 4}, Message: "odd", Warning: true}, "f.yaml:1:4: warning: odd\na: 1\n   ^"},
+		{"tabs are kept", "\ta:\t1", problem(1, 5, "wrong"), "f.yaml:1:5: wrong\n\ta:\t1\n\t  \t^"},
+		{"characters, not bytes", "é: ü", problem(1, 4, "wrong"), "f.yaml:1:4: wrong\né: ü\n   ^"},
+		{"BOM and CRLF", "\ufeffa: 1\r\nb: 2\r\n", problem(1, 1, "wrong"), "f.yaml:1:1: wrong\na: 1\n^"},
+		{"after the last character", "a:", problem(1, 3, "wrong"), "f.yaml:1:3: wrong\na:\n  ^"},
+		{"empty file", "", problem(1, 1, "empty"), "f.yaml:1:1: empty\n\n^"},
+		{"what no terminal should be sent", "a: \x1b[2J\x00\xff", problem(1, 4, "wrong"), "f.yaml:1:4: wrong\na: \ufffd[2J\ufffd\ufffd\n   ^"},
+		{"wide line", long, problem(1, 101, "wrong"), "f.yaml:1:101: wrong\n… " + strings.Repeat("é", 80) + "X" + strings.Repeat("z", 39) + " …\n" + strings.Repeat(" ", 82) + "^"},
+		{"start of a wide line", long, problem(1, 1, "wrong"), "f.yaml:1:1: wrong\n" + strings.Repeat("é", 100) + "X" + strings.Repeat("z", 19) + " …\n^"},
+		{"beyond the file", "a: 1", problem(7, 1, "wrong"), "f.yaml:7:1: wrong"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.p.Format("f.yaml", []byte(c.source)); got != c.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRenderSortsByPlace(t *testing.T) {
+	source := []byte("a: 1\nb: 2\n")
+	problems := []definition.Problem{problem(2, 4, "third"), problem(1, 4, "second"), problem(1, 1, "first"), problem(2, 4, "fourth")}
+	var out bytes.Buffer
+	if err := definition.Render(&out, "f.yaml", source, problems); err != nil {
+		t.Fatal(err)
+	}
+	const want = "f.yaml:1:1: first\na: 1\n^\nf.yaml:1:4: second\na: 1\n   ^\nf.yaml:2:4: third\nb: 2\n   ^\nf.yaml:2:4: fourth\nb: 2\n   ^\n"
+	if out.String() != want {
+		t.Errorf("got:\n%swant:\n%s", out.String(), want)
+	}
+	if problems[0].Message != "third" {
+		t.Error("the caller's problems were reordered")
+	}
+}
+
+type broken struct{}
+
+var errBroken = errors.New("broken pipe")
+
+func (broken) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestRenderReportsTheWriter(t *testing.T) {
+	if err := definition.Render(broken{}, "f.yaml", nil, nil); !errors.Is(err, errBroken) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestHasErrors(t *testing.T) {
+	warning := definition.Problem{Warning: true}
+	for _, c := range []struct {
+		problems []definition.Problem
+		want     bool
+	}{{nil, false}, {[]definition.Problem{warning}, false}, {[]definition.Problem{warning, {}}, true}} {
+		if got := definition.HasErrors(c.problems); got != c.want {
+			t.Errorf("HasErrors(%v) = %t", c.problems, got)
+		}
+	}
+}

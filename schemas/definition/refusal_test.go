@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"lapwing/schemas/definition"
+)
+
+// refusals are broken definitions with every problem they must be told, in order.
+var refusals = []struct {
+	name   string
+	source string // the minimal definition stands before it, unless it has a line `lapwing:`
+	want   string
+	schema bool // the JSON Schema can express it, and must refuse it too
+}{
+	// The contract's "check refuses".
+	{"unknown key", "currencie: EUR", "6:1: the definition has no key \"currencie\"; did you mean `currency`?", true},
+	{"unknown key, nothing near", "xyz: 1", "6:1: the definition has no key \"xyz\"", true},
+	{"unknown key of an event", "events: {e: {match: A, were: x}}", "6:24: event \"e\" has no key \"were\"; did you mean `where`?", true},
+	{"unknown key of a pattern", "events: {e: {match: {typ: page}}}", "6:22: `match` has no key \"typ\"; did you mean `type`?", true},
+	{"unknown key of a refund", "events: {e: {match: A, key: k, refund: {match: B, keys: k, key: k}}}", "6:51: `refund` has no key \"keys\"; did you mean `key`?", true},
+	{"unknown key of a stage", "models: [{name: m, stages: [{stage: a, wehn: x, when: true}]}]", "6:40: a stage has no key \"wehn\"; did you mean `when`?", true},
+	{"unknown key of retain", "retain: {anonymus: 1d}", "6:9: `retain` needs the key `anonymous`\n6:10: `retain` has no key \"anonymus\"; did you mean `anonymous`?", true},
+	{"duplicate key", "currency: EUR\ncurrency: USD", "7:1: duplicate key \"currency\": it stands on line 6 too", false},
+	{"duplicate key inside", "events: {e: {match: A, match: B}}", "6:24: duplicate key \"match\": it stands on line 6 too", false},
+	{"duplicate event", "events:\n  e: {match: A}\n  e: {match: B}", "8:3: duplicate event \"e\": it stands on line 7 too", false},
+	{"duplicate param", "params: {p: 1, p: 2}", "6:16: duplicate param \"p\": it stands on line 6 too", false},
+	{"duplicate model", "models:\n  - {name: m, stages: [{stage: a, when: true}]}\n  - {name: m, stages: [{stage: a, when: true}]}", "8:12: duplicate model \"m\": it stands on line 7 too", false},
+	{"duplicate stage", "models: [{name: m, stages: [{stage: a, when: x}, {stage: a, when: true}]}]", "6:58: duplicate stage \"a\": it stands on line 6 too", false},
+	{"duplicate segment", "lapwing: 1\nname: n\nversion: 1\nsegments:\n  - {name: s, when: x}\n  - {name: s, when: y}", "6:12: duplicate segment \"s\": it stands on line 5 too", false},
+	{"tag", "currency: !!str EUR", "6:11: YAML tags are not allowed; quote a text that begins with !", false},
+	{"condition that begins with !", "models: [{name: m, stages: [{stage: a, when: !known('x')}]}]", "6:46: YAML tags are not allowed; quote a text that begins with !", false},
+	{"condition that begins with ! and has blanks", "models:\n  - name: m\n    stages:\n      - stage: a\n        when: !in_stage('a', 'b') && x", "10:15: YAML tags are not allowed; quote a text that begins with !", false},
+	{"anchor and alias", "dedupe: &a 1d\nlateness: *a", "6:9: YAML anchors are not allowed; quote a text that begins with &\n7:11: YAML aliases are not allowed; quote a text that begins with *", false},
+	{"merge key", "events: {a: {match: X, <<: {key: k}}}", "6:24: YAML merge keys are not allowed", false},
+	{"explicit key", "? currency\n: EUR", "6:1: keys introduced by ? are not allowed; quote a text that begins with ?", false},
+	{"directive", "lapwing: 1\n", "", false}, // replaced below
+	{"two documents", "---\nlapwing: 1", "6:1: a second document begins here: a file holds one definition", false},
+	{"empty condition", "models: [{name: m, stages: [{stage: a, when: \"\"}, {stage: b, when: ' '}]}]", "6:46: `when` is empty\n6:68: `when` is empty", true},
+	{"condition left blank", "models:\n  - name: m\n    stages:\n      - stage: a\n        when:", "10:9: `when` has no value", true},
+	{"condition no text", "models: [{name: m, stages: [{stage: a, when: [x]}]}]", "6:46: `when` must be a text, not a list", true},
+	{"empty where", "events: {e: {match: A, where: ''}}", "6:31: `where` is empty", true},
+
+	// What YAML makes of a condition that needs quotes.
+	{"condition that begins with a quote", "models:\n  - name: m\n    stages:\n      - stage: a\n        when: 'a' == 'b'", "10:19: value is not allowed in this context. map key-value is pre-defined; quote a text that begins with a quote", false},
+	{"condition with a colon", "models:\n  - name: m\n    stages:\n      - stage: a\n        when: x ? a: b", "10:15: mapping value is not allowed in this context; quote a text that contains `: `", false},
+	{"condition with a comma in braces", "models: [{name: m, stages: [{stage: a, when: f(a, b)}]}]", "6:46: the last stage must be for everybody left: its `when` must be true, not \"f(a\"\n6:51: \"b)\" has no value; in braces, quote a text that contains a comma", false},
+	{"condition with a quote and a comma in braces", "models: [{name: m, stages: [{stage: a, when: f('a', 'b')}]}]", "6:53: could not find flow map content; in braces, quote a text that contains a comma", false},
+	{"condition with a comment inside", "models:\n  - name: m\n    stages:\n      - stage: a\n        when: x == ' #b'\n      - {stage: b, when: true}", "10:22: a comment begins here, inside a quoted text: quote `when` as a whole", false},
+
+	// Header.
+	{"nothing", "lapwing:\n", "1:1: `lapwing` has no value\n1:1: the definition needs the key `name`\n1:1: the definition needs the key `version`\n1:1: the definition has neither `models` nor `segments`: there is nothing to compute", true},
+	{"another format", "lapwing: 2\nname: n\nversion: 1\nsegments: [{name: s, when: x}]", "1:10: format \"2\" is not known: this version reads `lapwing: 1`", true},
+	{"no mapping", "- lapwing: 1", "1:1: the definition must be a mapping with `lapwing`, `name`, `version`, `timezone`, `currency`, `dedupe`, `lateness`, `retain`, `publish_from`, `global_holdout`, `params`, `events`, `models`, `segments`, `campaigns` or `messages`, not a list", true},
+	{"empty", "# lapwing: nothing\n", "1:1: the file is empty: it must begin with `lapwing: 1`", false},
+	{"name", "lapwing: 1\nname: Customer\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"Customer\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
+	{"name too long", "lapwing: 1\nname: " + strings.Repeat("n", 64) + "\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"" + strings.Repeat("n", 60) + "…\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
+	{"version 0", "lapwing: 1\nname: n\nversion: 0\nsegments: [{name: s, when: x}]", "3:10: version \"0\" is not a whole number from 1", true},
+	{"version 1.5", "lapwing: 1\nname: n\nversion: 1.5\nsegments: [{name: s, when: x}]", "3:10: version \"1.5\" is not a whole number from 1", true},
+	{"version quoted", "lapwing: 1\nname: n\nversion: '2'\nsegments: [{name: s, when: x}]", "3:11: version \"2\" is not a whole number from 1", true},
+	{"version hexadecimal", "lapwing: 1\nname: n\nversion: 0x1F\nsegments: [{name: s, when: x}]", "3:10: version \"0x1F\" is not a whole number from 1", false},
+	{"timezone", "timezone: Mars/Olympus", "6:11: time zone \"Mars/Olympus\" is not known: expected a name such as UTC or Europe/Berlin", false},
+	{"timezone of the machine", "timezone: Local", "6:11: time zone \"Local\" is not known: expected a name such as UTC or Europe/Berlin", true},
+	{"currency", "currency: euro", "6:11: currency \"euro\" is no ISO 4217 code: expected three capitals, such as EUR", true},
+	{"duration without unit", "dedupe: 7", "6:9: `dedupe`: \"7\" is no duration: write a whole number and s, m, h, d or w, such as 15m, 24h, 90d, 2w", true},
+	{"duration in months", "dedupe: 7mo", "6:9: `dedupe`: \"7mo\" is no duration: write a whole number and s, m, h, d or w, such as 15m, 24h, 90d, 2w", true},
+	{"duration below 0", "lateness: -1m", "6:11: `lateness`: \"-1m\" is no duration: write a whole number and s, m, h, d or w, such as 15m, 24h, 90d, 2w", true},
+	{"duration too long", "lateness: 3661d", "6:11: `lateness`: 3661d is too long: at most 3660d", false},
+	{"duration far too long", "lateness: 99999999999999999999999w", "6:11: `lateness`: 99999999999999999999999w is too long: at most 3660d", false},
+	{"retention of nothing", "retain: {anonymous: 0d}", "6:21: `anonymous` must be longer than 0", true},
+	{"retention no mapping", "retain: 90d", "6:9: `retain` must be a mapping with `anonymous`, not a text", true},
+	{"publish_from", "publish_from: 2026-02-30", "6:15: `publish_from` \"2026-02-30\" is no time from 1970 to 2200: expected RFC 3339, such as 2026-03-01T00:00:00Z, or a date", false},
+	{"publish_from in the year 10000", "publish_from: 10000-01-01T00:00:00Z", "6:15: `publish_from` \"10000-01-01T00:00:00Z\" is no time from 1970 to 2200: expected RFC 3339, such as 2026-03-01T00:00:00Z, or a date", true},
+	{"no value", "currency:\ntimezone: ~", "6:1: `currency` has no value\n7:1: `timezone` has no value", true},
+	{"global_holdout", "global_holdout: 5%", "6:1: `global_holdout` is not understood by this version yet: take it out", false},
+	{"campaigns and global_holdout", "global_holdout: 5%\ncampaigns: [{name: c}]", "7:1: campaigns and `global_holdout` are not understood by this version yet: take them out", false},
+
+	// Params.
+	{"params no mapping", "params: [1]", "6:9: `params` must be a mapping of names to values, not a list", true},
+	{"param's name", "params: {Big: 1}", "6:10: param \"Big\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
+	{"param with a minus", "params: {a-b: 1}", "6:11: param \"a-b\" has a -, which conditions would read as minus: use _", true},
+	{"param without value", "params: {a: }", "6:10: param \"a\" has no value", true},
+	{"param of a list", "params: {a: [1]}", "6:13: param \"a\" must be a number, a text, a duration or a boolean, not a list", true},
+	{"param no number", "params: {a: 1_000}", "6:13: param \"a\": \"1_000\" is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text", false},
+	{"param too large", "params: {a: 100000000000000}", "6:13: param \"a\": \"100000000000000\" is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text", true},
+
+	// Events.
+	{"events no mapping", "events: [e]", "6:9: `events` must be a mapping of names to events, not a list", true},
+	{"event's name", "events: {Purchase: {match: A}}", "6:10: event \"Purchase\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
+	{"event of nothing", "events:\n  e:", "7:3: event \"e\" has no value: expected `match` or `from`", true},
+	{"event without match", "events: {e: {}}", "6:10: event \"e\" needs the key `match`, or `from` and `gap`", true},
+	{"event as a text", "events: {e: Order Completed}", "6:13: event \"e\" must be a mapping with `match`, `where`, `value`, `key`, `refund`, `from`, `gap`, `first` or `resolution`, not a text", true},
+	{"match of an empty list", "events: {e: {match: []}}", "6:21: `match` is empty", true},
+	{"match of nothing", "events: {e: {match: {}}}", "6:21: `match` is empty: it would fit every message", true},
+	{"match of an empty text", "events: {e: {match: ''}}", "6:21: `match` is empty", true},
+	{"match in a list of lists", "events: {e: {match: [[A]]}}", "6:22: `match` must be an event's name, a mapping with `type`, `event` or `name`, or a list of these, not a list", true},
+	{"derived with match", "events: {a: {match: A}, e: {from: a, gap: 1h, match: A, where: x, value: v, key: k, refund: {match: R, key: k}}}", "6:47: event \"e\" is derived by `from` and has no `match` of its own\n6:57: event \"e\" is derived by `from` and has no `where` of its own\n6:67: event \"e\" is derived by `from` and has no `value` of its own\n6:77: event \"e\" is derived by `from` and has no `key` of its own\n6:85: event \"e\" is derived by `from` and has no `refund` of its own", true},
+	{"derived without gap", "events: {a: {match: A}, e: {from: a}}", "6:25: event \"e\" needs the key `gap`", true},
+	{"gap of nothing", "events: {a: {match: A}, e: {from: a, gap: 0s}}", "6:43: `gap` must be longer than 0", true},
+	{"gap without from", "events: {a: {match: A, gap: 1h, first: true}}", "6:24: `gap` goes with `from`, which event \"a\" does not have\n6:33: `first` goes with `from`, which event \"a\" does not have", true},
+	{"first no boolean", "events: {a: {match: A}, e: {from: a, gap: 1h, first: 1}}", "6:54: `first` must be true or false, not \"1\"", true},
+	{"from nowhere", "events: {visit: {match: A}, e: {from: vist, gap: 1h}}", "6:39: event \"vist\" is not defined; did you mean `visit`?", false},
+	{"from itself", "events: {e: {from: e, gap: 1h}}", "6:20: event \"e\" comes from itself, in a circle", false},
+	{"from in a circle", "events: {a: {from: b, gap: 1h}, b: {from: c, gap: 1h}, c: {from: a, gap: 1h}, d: {from: a, gap: 1h}}", "6:66: event \"a\" comes from itself, in a circle", false},
+	{"resolution", "events: {e: {match: A, resolution: 1d}}", "6:36: `resolution` \"1d\" is not known: the only one is 1h", true},
+	{"refund without key", "events: {e: {match: A, refund: {match: B}}}", "6:24: event \"e\" needs a `key`, by which a refund finds its occurrence\n6:32: `refund` needs the key `key`", true},
+	{"refund without match", "events: {e: {match: A, key: k, refund: {key: k}}}", "6:40: `refund` needs the key `match`", true},
+
+	// Models and segments.
+	{"models empty", "models: []", "6:9: `models` is empty", true},
+	{"model without all", "models: [{}]", "6:10: a model needs the key `name`\n6:10: a model needs the key `stages`", true},
+	{"stages empty", "models: [{name: m, stages: []}]", "6:28: `stages` is empty", true},
+	{"last stage's when", "models: [{name: m, stages: [{stage: a, when: x}]}]", "6:46: the last stage must be for everybody left: its `when` must be true, not \"x\"", false},
+	{"order lists one twice", "models: [{name: m, stages: [{stage: a, when: x}, {stage: b, when: true}], order: [a, b, a]}]", "6:89: `order` lists stage \"a\" twice: it stands on line 6 too", true},
+	{"order forgets one", "models: [{name: m, stages: [{stage: a, when: x}, {stage: b, when: true}], order: [b]}]", "6:75: `order` must list every stage: \"a\" is missing", false},
+	{"order knows another", "models: [{name: m, stages: [{stage: lost, when: x}, {stage: b, when: true}], order: [lost, b, losst]}]", "6:95: the model has no stage \"losst\"; did you mean `lost`?", false},
+	{"churned knows another", "models: [{name: m, stages: [{stage: a, when: true}], churned: [b], at_risk: [c]}]", "6:64: the model has no stage \"b\"\n6:78: the model has no stage \"c\"", false},
+	{"churned no list", "models: [{name: m, stages: [{stage: a, when: true}], churned: a}]", "6:63: `churned` must be a list, not a text", true},
+	{"segment with both", "lapwing: 1\nname: n\nversion: 1\nsegments: [{name: s, when: x, by: y}]", "4:31: segment \"s\" has both `when` and `by`: one of them must go", true},
+	{"segment with neither", "lapwing: 1\nname: n\nversion: 1\nsegments: [{name: s}]", "4:12: segment \"s\" needs the key `when` or `by`", true},
+	{"segments no list", "lapwing: 1\nname: n\nversion: 1\nsegments: {s: x}", "4:11: `segments` must be a list, not a mapping", true},
+	{"message without all", "messages: [{match: A}]", "6:1: warning: nothing reads `messages` in this version yet\n6:12: a message needs the key `channel`\n6:12: a message needs the key `step`\n6:12: a message needs the key `campaign`", true},
+
+	// What is no text, or no YAML.
+	{"NUL", "currency: E\x00R", "6:12: the control character U+0000 is not allowed", false},
+	{"NUL by escape", `currency: "EU\0"`, "6:12: currency \"EU\\x00\" is no ISO 4217 code: expected three capitals, such as EUR\n6:14: the text holds a character that is not allowed (NUL, or no character at all)", false},
+	{"invalid UTF-8", "currency: é\xff", "6:12: the file is not valid UTF-8 here", false},
+	{"a quote that does not end", "currency: 'EUR", "6:11: could not find end character of single-quoted text", false},
+	{"a bracket that does not end", "models: [", "6:9: sequence end token ']' not found", false},
+	{"tab as indentation", "events:\n\te: {match: A}", "7:1: found character '\\t' that cannot start any token", false},
+	{"reserved character", "currency: @EUR", "6:11: '@' is a reserved character; quote a text that begins with it", false},
+	{"key too long", strings.Repeat("k", 64) + ": 1", "6:1: a key of 64 characters: at most 63 are allowed", true},
+}
+
+// whole is the file of a case of refusals.
+func whole(source string) string {
+	if strings.Contains(source, "lapwing:") && !strings.HasPrefix(source, "---") {
+		return source
+	}
+	return minimal + source + "\n"
+}
+
+func TestRefusals(t *testing.T) {
+	for _, c := range refusals {
+		t.Run(c.name, func(t *testing.T) {
+			source := whole(c.source)
+			if c.name == "directive" {
+				source, c.want = "%YAML 1.2\n---\n"+minimal, "1:1: YAML directives are not allowed; quote a text that begins with %"
+			}
+			d, problems := definition.Parse("def.yaml", []byte(source))
+			if got := strings.TrimSuffix(report(problems), "\n"); got != c.want {
+				t.Errorf("problems:\n%s\nwant:\n%s\nof:\n%s", got, c.want, source)
+			}
+			if d != nil {
+				t.Error("a definition was returned in spite of them")
+			}
+		})
+	}
+}
+
+func TestAStageThatHidesTheOthersIsAWarning(t *testing.T) {
+	d, problems := definition.Parse("def.yaml", []byte(minimal+"models: [{name: m, stages: [{stage: a, when: true}, {stage: b, when: true}]}]\n"))
+	const want = "6:46: warning: `when` is always true: the stages after \"a\" can never hold\n"
+	if got := report(problems); got != want || d == nil {
+		t.Errorf("problems:\n%swant:\n%s(definition: %v)", got, want, d != nil)
+	}
+}
+
+func TestEverythingAtOnce(t *testing.T) {
+	const source = `lapwing: 1
+nmae: everything
+version: -1
+currency: dollars
+events:
+  Purchase: {match: Order Completed}
+  session: {from: visits, gap: soon}
+models:
+  - name: value
+    stages:
+      - {stage: a, when: ""}
+      - {stage: a, when: "true"}
+`
+	_, problems := definition.Parse("def.yaml", []byte(source))
+	lines := map[int]int{}
+	for _, p := range problems {
+		lines[p.Pos.Line]++
+	}
+	// Line 1 for the missing name; two on line 7.
+	want := map[int]int{1: 1, 2: 1, 3: 1, 4: 1, 6: 1, 7: 2, 11: 1, 12: 1}
+	if len(problems) != 9 {
+		t.Errorf("%d problems, want 9", len(problems))
+	}
+	for line, n := range want {
+		if lines[line] != n {
+			t.Errorf("line %d: %d problems, want %d:\n%s", line, lines[line], n, report(problems))
+		}
+	}
+}
+
+// TestHostileFiles holds what a file of at most 1 MiB may cost.
+func TestHostileFiles(t *testing.T) {
+	const size = 1 << 20
+	fill := func(s string) string { return strings.Repeat(s, size/len(s)) }
+	// A chain of mappings whose keys are as long as allowed, above many values: the
+	// library keeps each value's path.
+	var paths strings.Builder
+	for i := range 7 {
+		paths.WriteString(strings.Repeat(" ", i) + strings.Repeat("k", 63) + ":\n")
+	}
+	for paths.Len() < size-20 {
+		paths.WriteString("         - a\n")
+	}
+	for name, source := range map[string]string{
+		"over 1 MiB":               fill("a: 1\n") + "a: 1\n",
+		"deep flow":                strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000),
+		"deep flow, never closed":  fill("["),
+		"deep mappings":            strings.Repeat("{a: ", 10_000) + strings.Repeat("}", 10_000),
+		"deep lists":               fill("- "),
+		"deep keys":                fill("? "),
+		"deep tags":                fill("!a "),
+		"deep anchors":             fill("&a "),
+		"closed too often":         fill("]"),
+		"alias bomb":               "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
+		"alias to itself":          "a: &a [*a]\n",
+		"many keys":                fill("a: 1\n"),
+		"many keys in braces":      "{" + strings.Repeat("a: 1,", size/5-1) + "}",
+		"many keys without values": fill("a:\n"),
+		"many items":               fill("- a\n"),
+		"many events":              "events:\n" + strings.Repeat(" a: {}\n", size/8),
+		"many empty lines":         "a: |\n" + strings.Repeat("\n", size-5),
+		"many runs of empty lines": "a: |\n" + strings.Repeat(" x\n"+strings.Repeat("\n", 99), size/103),
+		"long key":                 strings.Repeat("k", size-4) + ": 1",
+		"long paths":               paths.String(),
+		"long paths in braces":     strings.Repeat("{"+strings.Repeat("k", 63)+": ", 7) + "[" + strings.Repeat("a,", size/2-400) + "]" + strings.Repeat("}", 7),
+		"many condition comments":  minimal + "models:\n" + strings.Repeat(" - {name: 'a", 20_000),
+		"long name":                minimal + "currency: " + strings.Repeat("x", size/2),
+		"long condition":           minimal + "models: [{name: m, stages: [{stage: a, when: \"" + strings.Repeat("(", size/2) + "\"}]}]",
+		"long duration":            minimal + "dedupe: " + strings.Repeat("9", size/2) + "d",
+		"many problems":            "events:\n" + strings.Repeat(" A: {}\n", 1999),
+		"NULs":                     fill("\x00"),
+		"line ends":                fill("\r\n"),
+		"quote never closed":       "a: \"" + strings.Repeat("x\n", size/2-3),
+		"escapes":                  minimal + "currency: \"" + strings.Repeat(`\u00e9`, size/8) + "\"",
+		"comments":                 fill("# a\n"),
+		"documents":                fill("---\n"),
+		"literals":                 fill("|\n"),
+		"reserved":                 fill("`"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			began := time.Now()
+			d, problems := definition.Parse("def.yaml", []byte(source))
+			took := time.Since(began)
+			runtime.ReadMemStats(&after)
+			// All that was ever allocated bounds what was held at one time.
+			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+			if allocated > 1<<10 {
+				t.Errorf("allocated %d MiB", allocated)
+			}
+			if took > time.Minute {
+				t.Errorf("took %v", took)
+			}
+			t.Logf("%v, %d MiB, %d problems", took, allocated, len(problems))
+			if d != nil || len(problems) == 0 {
+				t.Fatal("accepted")
+			}
+			if len(problems) > 101 {
+				t.Errorf("%d problems are no help to anybody", len(problems))
+			}
+			for _, p := range problems {
+				if len(p.Message) > 1000 {
+					t.Errorf("a message of %d bytes", len(p.Message))
+				}
+			}
+		})
+	}
+}
