@@ -34,6 +34,7 @@ segments:
 // TestBoundsAgainstOracle goes past what is remembered: 256 messageIds, 4,096 keys,
 // and the newest 4,096 instants that sums and the like read.
 func TestBoundsAgainstOracle(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the oracle computes everything again for each of 4,400 messages: some 10 s")
 	}

@@ -18,6 +18,7 @@ import (
 // TestCDNOWAgainstOracle compares the fold with the oracle for each of the 23,570
 // customers of the CDNOW sample, with the definition that ships.
 func TestCDNOWAgainstOracle(t *testing.T) {
+	t.Parallel()
 	source, ok := presets.Get("customer-value")
 	if !ok {
 		t.Fatal("there is no preset customer-value")

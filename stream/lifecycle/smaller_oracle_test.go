@@ -14,7 +14,7 @@ func (c sampleCase) smaller(compare comparison) sampleCase {
 	for {
 		again := false
 		for _, candidate := range c.reductions() {
-			if d := candidate.disagreement(&tally{}, compare); strings.HasPrefix(d, "customer ") {
+			if d := candidate.disagreement(&session{}, compare); strings.HasPrefix(d, "customer ") {
 				c, again = candidate, true
 				break
 			}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oracle
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"lapwing/schemas/instant"
+)
+
+// maxIDBytes bounds an id.
+const maxIDBytes = 256
+
+// Message is one usable message of a customer, read by encoding/json.
+type Message struct {
+	Customer string
+	At       instant.Instant
+
+	line      []byte
+	fields    map[string]any
+	kind      string // its type
+	event     string
+	name      string
+	messageID string
+	userID    string
+	anonymous string
+	groupID   string
+}
+
+// Decode reads a line as replay does; ok is false for what would be a dead letter.
+// It is lenient where encoding/json is (invalid UTF-8, depth, size): what those
+// refuse is the decoder's business, not the oracle's.
+func Decode(line []byte) (m Message, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&m.fields); err != nil || m.fields == nil || d.More() {
+		return Message{}, false
+	}
+	m.line = line
+	m.kind, _ = m.fields["type"].(string)
+	m.event, _ = m.fields["event"].(string)
+	m.name, _ = m.fields["name"].(string)
+	m.messageID, _ = m.fields["messageId"].(string)
+	m.userID = id(m.fields["userId"])
+	m.anonymous = id(m.fields["anonymousId"])
+	m.groupID = id(m.fields["groupId"])
+	m.Customer = m.userID
+	if m.Customer == "" {
+		m.Customer = m.anonymous
+	}
+	for _, s := range [...]string{m.messageID, m.userID, m.anonymous, m.groupID, id(m.fields["previousId"])} {
+		if len(s) > maxIDBytes {
+			return Message{}, false
+		}
+	}
+	if m.kind == "" || m.Customer == "" {
+		return Message{}, false
+	}
+	at := m.fields["timestamp"]
+	if at == nil {
+		at = m.fields["originalTimestamp"]
+	}
+	written, _ := at.(string)
+	m.At, ok = parseTime(written)
+	return m, ok
+}
+
+// id is a usable identifier: a non-empty string, or a number as its JSON text.
+func id(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	default:
+		return ""
+	}
+}
+
+// parseTime reads RFC 3339 or a date alone, cut to the millisecond.
+func parseTime(s string) (instant.Instant, bool) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		if t, err = time.Parse(time.DateOnly, s); err != nil {
+			return instant.None, false
+		}
+	}
+	first := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	end := time.Date(2201, 1, 1, 0, 0, 0, 0, time.UTC)
+	if t.Before(first) || !t.Before(end) {
+		return instant.None, false
+	}
+	return instant.Instant(t.UnixMilli()), true
+}
+
+// at is the value at a path of objects; nil if there is none.
+func (m *Message) at(path ...string) any {
+	var v any = m.fields
+	for _, key := range path {
+		o, _ := v.(map[string]any)
+		v = o[key]
+	}
+	return v
+}
+
+// uniqueText is the JSON text of a top-level property; ok is false for null and none.
+func (m *Message) uniqueText(property string) (string, bool) {
+	v := m.at("properties", property)
+	if v == nil {
+		return "", false
+	}
+	if written, ok := v.(json.Number); ok {
+		return written.String(), true // also one too large to be a number
+	}
+	if s, ok := ofJSON(v).jsonText(); ok {
+		return s, true
+	}
+	var top, properties map[string]json.RawMessage
+	if json.Unmarshal(m.line, &top) != nil || json.Unmarshal(top["properties"], &properties) != nil {
+		return "", false
+	}
+	return string(properties[property]), true
+}
+
+// traits are what the message says about the person.
+func (m *Message) traits() map[string]any {
+	switch m.kind {
+	case "identify":
+		o, _ := m.fields["traits"].(map[string]any)
+		return o
+	case "group":
+		said := map[string]any{}
+		o, _ := m.at("context", "traits").(map[string]any)
+		for k, v := range o {
+			said[k] = v
+		}
+		if m.groupID != "" {
+			said["group"] = m.groupID
+		}
+		return said
+	default:
+		o, _ := m.at("context", "traits").(map[string]any)
+		return o
+	}
+}
+
+// title is what a record's cause calls the message: its event, else its type.
+func (m *Message) title() string {
+	if m.event != "" {
+		return m.event
+	}
+	return m.kind
+}
