@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/spf13/cobra"
+
+	"lapwing/sink/kpi"
+)
+
+func (a *app) kpiCommand() *cobra.Command {
+	var where clickHouseFlags
+	var format, grain, model string
+	c := &cobra.Command{
+		Use:   "kpi [list | NAME]",
+		Short: "The KPI catalogue over ClickHouse",
+		Long: `kpi shows a KPI, or lists those there are. Each is a view in ClickHouse that any
+client may query; kpi list names it. Its columns say in their comments what is
+counted and what is divided by what.
+
+Now is the greatest instant in the data (kpi clock). A period with a * still runs.`,
+		Example: `  lapwing kpi list
+  lapwing kpi population --by week
+  lapwing kpi churn --format csv > churn.csv`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			switch format {
+			case string(kpi.FormatTable), string(kpi.FormatJSON), string(kpi.FormatCSV):
+			default:
+				return usageError("--format %q: want table, json or csv", format)
+			}
+			switch grain {
+			case "day", "week", "month":
+			default:
+				return usageError("--by %q: want day, week or month", grain)
+			}
+			if len(args) == 0 || args[0] == "list" {
+				return a.listKPIs(kpi.Format(format))
+			}
+			k, ok := kpi.Find(args[0])
+			if !ok {
+				return usageError("there is no KPI %q; `lapwing kpi list` lists them", args[0])
+			}
+			conn, database, err := where.open(c.Context(), a.env)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = conn.Close() }() // nothing was written
+			r, err := kpi.Run(c.Context(), conn, k, kpi.Options{Database: database, Grain: grain, Model: model})
+			if err != nil {
+				return explainKPI(c.Context(), err, database)
+			}
+			if format == string(kpi.FormatTable) {
+				if _, err := fmt.Fprintf(a.stdout, "%s\n\n", wrap(k.Meaning, 88)); err != nil {
+					return fmt.Errorf("print KPI: %w", err)
+				}
+			}
+			return kpi.Render(a.stdout, r, kpi.Format(format))
+		},
+	}
+	where.add(c)
+	c.Flags().StringVar(&format, "format", string(kpi.FormatTable), "table, json or csv")
+	c.Flags().StringVar(&grain, "by", "month", "length of the periods: day, week or month")
+	c.Flags().StringVar(&model, "model", "", "only this stage `MODEL`")
+	return c
+}
+
+// listKPIs prints the catalogue; it needs no ClickHouse.
+func (a *app) listKPIs(f kpi.Format) error {
+	if f != kpi.FormatTable {
+		return kpi.Render(a.stdout, kpi.List(), f)
+	}
+	for i, k := range kpi.Catalogue() {
+		gap := "\n"
+		if i == 0 {
+			gap = ""
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%s%s – %s (view %s)\n%s\n", gap, k.Name, k.Title, k.View, indent(wrap(k.Meaning, 84))); err != nil {
+			return fmt.Errorf("print KPIs: %w", err)
+		}
+	}
+	return nil
+}
+
+// explainKPI says what to do about a database that is not ours, or not yet.
+func explainKPI(ctx context.Context, err error, database string) error {
+	const unknownTable, unknownDatabase = 60, 81
+	if ctx.Err() != nil {
+		return interrupted(ctx)
+	}
+	if e, ok := errors.AsType[*clickhouse.Exception](err); ok && (e.Code == unknownTable || e.Code == unknownDatabase) {
+		return fmt.Errorf("database %s has no tables of Lapwing, or older ones; `lapwing migrate --apply` makes them", database)
+	}
+	return err
+}
+
+// wrap breaks text between words so that no line is longer than width characters.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	used := 0
+	for word := range strings.FieldsSeq(text) {
+		n := len([]rune(word))
+		switch {
+		case used == 0:
+		case used+1+n > width:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
+}
+
+func indent(text string) string { return "    " + strings.ReplaceAll(text, "\n", "\n    ") }

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/sink/kpi"
+)
+
+// lapwing runs one command with an environment.
+func lapwing(env map[string]string, args ...string) (code int, stdout, stderr string) {
+	var out, bad bytes.Buffer
+	code = run(context.Background(), args, func(name string) string { return env[name] }, strings.NewReader(""), &out, &bad)
+	return code, out.String(), bad.String()
+}
+
+// TestKPIWithoutClickHouse: the catalogue needs no server, wrong words are usage
+// errors, and a server that is not there is said to be so.
+func TestKPIWithoutClickHouse(t *testing.T) {
+	code, out, _ := lapwing(nil, "kpi", "list")
+	for _, k := range kpi.Catalogue() {
+		if code != exitFine || !strings.Contains(out, k.Name+" – "+k.Title+" (view "+k.View+")") {
+			t.Errorf("kpi list: exit %d, without %s:\n%s", code, k.Name, out)
+		}
+	}
+	var list []map[string]string
+	code, out, _ = lapwing(nil, "kpi", "--format", "json")
+	if err := json.Unmarshal([]byte(out), &list); code != exitFine || err != nil || len(list) != len(kpi.Catalogue()) {
+		t.Errorf("kpi list as JSON: exit %d, %v", code, err)
+	}
+	for want, all := range map[int][][]string{
+		exitUsage: {
+			{"kpi", "nonsense"},
+			{"kpi", "churn", "--format", "xml"},
+			{"kpi", "churn", "--by", "year"},
+			{"kpi", "churn", "flow"},
+			{"kpi", "churn", "--database", "a;b"},
+			{"kpi", "churn", "--clickhouse", "https://host"},
+			{"migrate", "--apply", "--dry-run"},
+			{"migrate", "now"},
+		},
+		exitUnreachable: {{"kpi", "churn", "--clickhouse", "127.0.0.1:1"}, {"migrate", "--clickhouse", "127.0.0.1:1"}},
+		exitInput:       {{"kpi", "churn", "-c", "no-such-file.yaml"}},
+	} {
+		for _, args := range all {
+			code, out, bad := lapwing(nil, args...)
+			if code != want || out != "" || !strings.HasPrefix(bad, "lapwing: ") || strings.Count(bad, "\n") != 1 {
+				t.Errorf("%v: exit %d, want %d\n%s%s", args, code, want, out, bad)
+			}
+		}
+	}
+}
+
+// TestConnectionOrder: a flag counts before the environment, that before the file.
+func TestConnectionOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lapwing.yaml")
+	if err := os.WriteFile(file, []byte("clickhouse: {addresses: [\"file:1\"], database: d1, user: u1, password: p1}\nother: {a: 1}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{clickHouseVariable: "clickhouse://u2:p2@env:2/d2?secure=true"}
+	for name, c := range map[string]struct {
+		flags clickHouseFlags
+		env   map[string]string
+		want  string
+	}{
+		"default":     {clickHouseFlags{}, nil, "127.0.0.1:9000 lapwing default  false"},
+		"file":        {clickHouseFlags{config: file}, nil, "file:1 d1 u1 p1 false"},
+		"environment": {clickHouseFlags{config: file}, env, "env:2 d2 u2 p2 true"},
+		"flags":       {clickHouseFlags{config: file, address: "flag:3", user: "u3", password: "p3", database: "d3"}, nil, "flag:3 d3 u3 p3 false"},
+		"some flags":  {clickHouseFlags{config: file, database: "d3"}, env, "env:2 d3 u2 p2 true"},
+	} {
+		got, err := c.flags.connection(func(name string) string { return c.env[name] })
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		tls := "false"
+		if got.TLS {
+			tls = "true"
+		}
+		if text := strings.Join([]string{got.Addresses[0], got.Database, got.User, got.Password, tls}, " "); text != c.want {
+			t.Errorf("%s: got %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+// TestMigrateAndKPI: migrate reports and changes nothing, --apply makes the tables,
+// and then every KPI can be asked; before, kpi says what to do.
+func TestMigrateAndKPI(t *testing.T) {
+	server := embeddedtest.ClickHouseForTest(t)
+	env := map[string]string{clickHouseVariable: "clickhouse://" + server.User + ":" + server.Password + "@" + server.NativeAddr + "/fresh"}
+	for _, step := range []struct {
+		args     []string
+		code     int
+		out, bad string
+	}{
+		{[]string{"kpi", "churn"}, exitInput, "", "lapwing migrate --apply"},
+		{[]string{"migrate"}, exitInput, "0001_logs: pending", "lapwing migrate --apply"},
+		{[]string{"migrate", "--dry-run"}, exitInput, "0001_logs: pending", "lapwing migrate --apply"},
+		{[]string{"migrate", "--apply"}, exitFine, "0001_logs: applied", ""},
+		{[]string{"migrate", "--apply"}, exitFine, "up to date", ""},
+		{[]string{"migrate"}, exitFine, "0001_logs: applied 2", ""},
+		{[]string{"kpi", "churn"}, exitFine, "no data yet", ""},
+		{[]string{"kpi", "kpi_churn", "--format", "json", "--by", "week"}, exitFine, "[]", ""},
+		{[]string{"kpi", "totals", "--format", "csv"}, exitFine, "event,orders,customers,revenue", ""},
+	} {
+		code, out, bad := lapwing(env, step.args...)
+		if code != step.code || !strings.Contains(out, step.out) || !strings.Contains(bad, step.bad) || step.bad == "" && bad != "" {
+			t.Errorf("%v: exit %d, want %d, %q and %q\n%s%s", step.args, code, step.code, step.out, step.bad, out, bad)
+		}
+	}
+}

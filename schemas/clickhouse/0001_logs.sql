@@ -1,0 +1,240 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Storage tables. Each row is a fact with its place in Kafka, or an absolute value
+-- with a version; never a delta. A repeated, split, merged or reordered insert
+-- leaves the same rows behind the views of 0002.
+--
+-- A partition is a generation: it is part of the ordering key, so all versions of a
+-- row meet in one partition, and a generation that is no longer wanted is dropped
+-- whole. _version = generation << 48 | offset grows within one Kafka partition,
+-- which is where all versions of one key are written.
+
+CREATE TABLE IF NOT EXISTS {{db}}.generations_log
+(
+    generation UInt16 COMMENT 'Generation whose rows the views show; the row switched to last counts.',
+    switched_at DateTime64(3, 'UTC') COMMENT 'When it became the one that the views show (wall clock, UTC).'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (switched_at, generation)
+COMMENT 'Which generation the views show: one row for each switch.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.stage_changes_log
+(
+    id FixedString(32) COMMENT 'Identifier of the change, lower hex: the same change has the same id on every replay.' CODEC(ZSTD(1)),
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    definition LowCardinality(String) COMMENT 'Name of the definition that evaluated the change.',
+    definition_version UInt32 COMMENT 'Version of that definition.' CODEC(T64, ZSTD(1)),
+    model LowCardinality(String) COMMENT 'Stage model.',
+    sequence UInt64 COMMENT 'From 1, by one, per customer and model; begins anew after an anonymous customer was forgotten.' CODEC(T64, ZSTD(1)),
+    `from` LowCardinality(Nullable(String)) COMMENT 'Stage left; null the first time.',
+    `to` LowCardinality(Nullable(String)) COMMENT 'Stage entered; null in the last record of a customer.',
+    effective_at DateTime64(3, 'UTC') COMMENT 'When it became true: the time of the event, or the exact deadline.' CODEC(Delta, ZSTD(1)),
+    detected_at DateTime64(3, 'UTC') COMMENT 'The clock when it was found.' CODEC(Delta, ZSTD(1)),
+    since Nullable(DateTime64(3, 'UTC')) COMMENT 'When `from` was entered; null the first time.' CODEC(ZSTD(1)),
+    next_stage LowCardinality(Nullable(String)) COMMENT 'The first stage to follow if nothing happens; null if none.',
+    next_deadline Nullable(DateTime64(3, 'UTC')) COMMENT 'When next_stage is entered if nothing happens; null if never.' CODEC(ZSTD(1)),
+    merged_into Nullable(String) COMMENT 'The customer that continues this one; only with cause identity.' CODEC(ZSTD(1)),
+    backfill Bool COMMENT 'True for history: not published, known here only.',
+    cause_type LowCardinality(String) COMMENT 'event, deadline, late_event, identity, definition, erasure or expired.',
+    cause_condition LowCardinality(Nullable(String)) COMMENT 'Condition of the stage entered.',
+    cause_left LowCardinality(Nullable(String)) COMMENT 'Condition of the stage left, if it no longer holds.',
+    cause_event LowCardinality(Nullable(String)) COMMENT 'The event of the message that caused it, else its type.',
+    cause_message_id Nullable(String) COMMENT 'messageId of that message.' CODEC(ZSTD(1)),
+    cause_event_time Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of that message; before effective_at for a late event.' CODEC(ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, model, customer_id, effective_at, sequence, id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.segment_changes_log
+(
+    id FixedString(32) COMMENT 'Identifier of the change, lower hex: the same change has the same id on every replay.' CODEC(ZSTD(1)),
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    definition LowCardinality(String) COMMENT 'Name of the definition that evaluated the change.',
+    definition_version UInt32 COMMENT 'Version of that definition.' CODEC(T64, ZSTD(1)),
+    segment LowCardinality(String) COMMENT 'The segment; country=FR for one of many values.',
+    sequence UInt64 COMMENT 'From 1, by one, per customer and segment; begins anew after an anonymous customer was forgotten.' CODEC(T64, ZSTD(1)),
+    entered Bool COMMENT 'True if the customer entered the segment, false if it left.',
+    effective_at DateTime64(3, 'UTC') COMMENT 'When it became true: the time of the event, or the exact deadline.' CODEC(Delta, ZSTD(1)),
+    detected_at DateTime64(3, 'UTC') COMMENT 'The clock when it was found.' CODEC(Delta, ZSTD(1)),
+    backfill Bool COMMENT 'True for history: not published, known here only.',
+    cause_type LowCardinality(String) COMMENT 'event, deadline, late_event, identity, definition, erasure or expired.',
+    cause_condition LowCardinality(Nullable(String)) COMMENT 'Condition of the segment, when entered.',
+    cause_left LowCardinality(Nullable(String)) COMMENT 'Condition of the segment, when left.',
+    cause_event LowCardinality(Nullable(String)) COMMENT 'The event of the message that caused it, else its type.',
+    cause_message_id Nullable(String) COMMENT 'messageId of that message.' CODEC(ZSTD(1)),
+    cause_event_time Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of that message; before effective_at for a late event.' CODEC(ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, segment, customer_id, effective_at, sequence, id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.profiles_log
+(
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    stages Map(LowCardinality(String), Tuple(stage String, since DateTime64(3, 'UTC'), sequence UInt64, next_stage Nullable(String), next_deadline Nullable(DateTime64(3, 'UTC')))) COMMENT 'Per model the stage, since when, the sequence of its last change, and what comes next if nothing happens.',
+    segments Array(LowCardinality(String)) COMMENT 'Segments the customer is in, sorted.',
+    traits String COMMENT 'Traits, as a JSON object.' CODEC(ZSTD(3)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _deleted UInt8 COMMENT '1 for a tombstone: the customer ended.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version, _deleted)
+PARTITION BY _generation
+ORDER BY (_generation, customer_id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Profiles as read from Kafka, older versions and tombstones included: query profiles instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.activity_log
+(
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    event_time DateTime64(3, 'UTC') COMMENT 'Time of the message.' CODEC(Delta, ZSTD(1)),
+    message_id Nullable(String) COMMENT 'messageId of the message; null if it had none.' CODEC(ZSTD(1)),
+    type LowCardinality(String) COMMENT 'Type of the message: track, identify, page, ….',
+    event LowCardinality(String) COMMENT 'The event of the message, else its type.',
+    occurrences Array(Tuple(event String, at DateTime64(3, 'UTC'), value Nullable(Decimal(18, 4)), key Nullable(String), refund Bool)) COMMENT 'What the message counted as: event of the definition, its own time, value (negative for a refund), deduplication key, whether it took a refund.',
+    stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the message; a model is missing before the customer''s first evaluation.',
+    segments Array(LowCardinality(String)) COMMENT 'Segments just before the message, sorted.',
+    currency LowCardinality(Nullable(String)) COMMENT 'Currency of the values: that of the message, else that of the definition.',
+    products Nullable(String) COMMENT 'The products of an order, as JSON text; null for other messages.' CODEC(ZSTD(3)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, event_time, _topic, _partition, _offset)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Messages that counted as something, as read from Kafka, repeats included: query activity instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.order_items_log
+(
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    event LowCardinality(String) COMMENT 'Event of the definition that the order counted as, for example purchase.',
+    order_key String COMMENT 'The order: the deduplication key of the event.' CODEC(ZSTD(1)),
+    item UInt32 COMMENT 'Number of the product in the order, from 1.' CODEC(T64, ZSTD(1)),
+    ordered_at DateTime64(3, 'UTC') COMMENT 'Time of the order.' CODEC(Delta, ZSTD(1)),
+    product_id Nullable(String) COMMENT 'Product; null if the order names none.' CODEC(ZSTD(1)),
+    name Nullable(String) COMMENT 'Name of the product.' CODEC(ZSTD(1)),
+    category LowCardinality(Nullable(String)) COMMENT 'Category of the product.',
+    quantity Nullable(Decimal(18, 4)) COMMENT 'How many of it; 1 if the product does not say; null without a product.' CODEC(ZSTD(1)),
+    price Nullable(Decimal(18, 4)) COMMENT 'Price of one, in currency.' CODEC(ZSTD(1)),
+    currency LowCardinality(Nullable(String)) COMMENT 'Currency of the money in this row.',
+    order_value Decimal(18, 4) COMMENT 'Value of the whole order, before refunds, on item 1; 0 on the others and if the order had no number.' CODEC(ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, order_key, ordered_at, item)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.refunds_log
+(
+    customer_id String COMMENT 'The customer.' CODEC(ZSTD(1)),
+    event LowCardinality(String) COMMENT 'Event of the definition that the refunded order counted as.',
+    order_key String COMMENT 'The refunded order.' CODEC(ZSTD(1)),
+    ordered_at DateTime64(3, 'UTC') COMMENT 'Time of the refunded order.' CODEC(Delta, ZSTD(1)),
+    refunded_at DateTime64(3, 'UTC') COMMENT 'Time of the message by which the refund was taken.' CODEC(Delta, ZSTD(1)),
+    value Decimal(18, 4) COMMENT 'Change of the order''s value: negative.' CODEC(ZSTD(1)),
+    message_id Nullable(String) COMMENT 'messageId of that message; null if it had none.' CODEC(ZSTD(1)),
+    _occurrence UInt32 COMMENT 'Position within the record, from 0: a message may take several refunds.' CODEC(T64, ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, order_key, ordered_at, _topic, _partition, _offset, _occurrence)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Refunds as read from Kafka, repeats included: query order_items, where they are taken off.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.aggregates_log
+(
+    definition LowCardinality(String) COMMENT 'Name of the definition.',
+    lane UInt32 COMMENT 'Lane that keeps this count; a total is the sum over lanes.' CODEC(T64, ZSTD(1)),
+    measure LowCardinality(String) COMMENT 'event: occurrences of an event; transition: stage changes.',
+    grain LowCardinality(String) COMMENT 'Length of the period: hour, day, week (from Monday) or month.',
+    period DateTime64(3, 'UTC') COMMENT 'Start of the period, in the time zone of the definition, as an instant.' CODEC(Delta, ZSTD(1)),
+    event LowCardinality(String) COMMENT 'Event of the definition; empty for transitions.',
+    model LowCardinality(String) COMMENT 'Stage model; empty: all customers, whatever their stage.',
+    stage LowCardinality(String) COMMENT 'Stage held just before the event; empty for transitions, for rows without a model, and before the customer''s first evaluation.',
+    `from` LowCardinality(String) COMMENT 'Stage left; empty for events and the first time.',
+    `to` LowCardinality(String) COMMENT 'Stage entered; empty for events and in the last record of a customer.',
+    cause LowCardinality(String) COMMENT 'Cause of the transitions; empty for events.',
+    count Int64 COMMENT 'How many, in this lane and period: an absolute value.' CODEC(T64, ZSTD(1)),
+    sum Decimal(18, 4) COMMENT 'Sum of the values, refunds taken off, in the currency of the definition: an absolute value.' CODEC(ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, period, lane)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.definitions_log
+(
+    name LowCardinality(String) COMMENT 'Name of the definition.',
+    version UInt32 COMMENT 'Its version.' CODEC(T64, ZSTD(1)),
+    hash String COMMENT 'SHA-256 of the file, lower hex.' CODEC(ZSTD(1)),
+    timezone LowCardinality(String) COMMENT 'Time zone of days, Monday weeks and months.',
+    currency LowCardinality(Nullable(String)) COMMENT 'Currency of its money; null if the file names none.',
+    activated_at DateTime64(3, 'UTC') COMMENT 'When it went live.' CODEC(ZSTD(1)),
+    models String COMMENT 'Its stage models, as JSON: name, stages, order, churned and at_risk of each.' CODEC(ZSTD(3)),
+    segments String COMMENT 'Its segments, as JSON.' CODEC(ZSTD(3)),
+    source String COMMENT 'The file.' CODEC(ZSTD(3)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, name, version)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Definitions that went live, as read from Kafka, repeats included: query definitions instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.unreadable_log
+(
+    reason String COMMENT 'Why the record could not be read.' CODEC(ZSTD(1)),
+    value String COMMENT 'Its bytes, unchanged.' CODEC(ZSTD(3)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the sink that met the record.' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY _generation
+ORDER BY (_generation, _topic, _partition, _offset)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Records the sink could not read, repeats included: query unreadable instead. No other table has a row of them.';

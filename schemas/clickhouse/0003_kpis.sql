@@ -1,0 +1,721 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- KPI views. A period is a local day, Monday week or month of the time zone of the
+-- live definition; a change or order belongs to the period of its local date, so no
+-- view compares instants with the edges of periods. What is true at the start of a
+-- period is what was true before its first change; at its end, after its last: so
+-- population at the end = population at the start + entered - left.
+--
+-- "Now" is kpi_clock, the greatest instant in the data, never the wall clock: the
+-- views are as right about the past as about today.
+
+CREATE OR REPLACE VIEW {{db}}.live_definition
+(
+    name String COMMENT 'Name of the definition activated last; empty before the first.',
+    version UInt32 COMMENT 'Its version.',
+    timezone String COMMENT 'Its time zone, in which all periods are; UTC before the first definition.',
+    currency Nullable(String) COMMENT 'Its currency; null if it names none.',
+    models String COMMENT 'Its stage models, as JSON.'
+)
+AS SELECT
+    tupleElement(latest, 1) AS name,
+    tupleElement(latest, 2) AS version,
+    if(empty(tupleElement(latest, 3)), 'UTC', tupleElement(latest, 3)) AS timezone,
+    nullIf(tupleElement(latest, 4), '') AS currency,
+    tupleElement(latest, 5) AS models
+FROM
+(
+    SELECT argMax((toString(d.name), d.version, toString(d.timezone), ifNull(toString(d.currency), ''), d.models), (d.activated_at, d.version)) AS latest
+    FROM {{db}}.definitions AS d
+)
+COMMENT 'The definition that is live: one row. KPI views are about it alone.';
+
+CREATE OR REPLACE VIEW {{db}}.model_stages
+(
+    model String COMMENT 'Stage model of the live definition.',
+    stage String COMMENT 'Stage of the model.',
+    position UInt32 COMMENT 'Place of the stage in the model''s order, worst to best, from 1.',
+    first Bool COMMENT 'Whether it is the first, worst, of the order.',
+    churned Bool COMMENT 'Whether the model lists it under churned.',
+    at_risk Bool COMMENT 'Whether the model lists it under at_risk.'
+)
+AS SELECT
+    tupleElement(m, 1) AS model,
+    stage,
+    position,
+    position = 1 AS first,
+    has(tupleElement(m, 4), stage) AS churned,
+    has(tupleElement(m, 5), stage) AS at_risk
+FROM
+(
+    SELECT
+        arrayJoin(JSONExtract(models, 'Array(Tuple(name String, stages Array(String), `order` Array(String), churned Array(String), at_risk Array(String)))')) AS m,
+        if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3)) AS ordered
+    FROM {{db}}.live_definition
+)
+ARRAY JOIN
+    ordered AS stage,
+    arrayEnumerate(ordered) AS position
+COMMENT 'Stages of the live definition''s models, with their order and what they mean.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_clock
+(
+    clock Nullable(DateTime64(3, 'UTC')) COMMENT 'The greatest instant in the data: what is "now" for all KPIs. Null without data.',
+    last_event Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of the latest message that counted as an event.',
+    last_stage_change Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the latest stage change.',
+    last_segment_change Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the latest segment change.'
+)
+AS SELECT
+    nullIf(greatest(ifNull(last_event, toDateTime64(0, 3, 'UTC')), ifNull(last_stage_change, toDateTime64(0, 3, 'UTC')), ifNull(last_segment_change, toDateTime64(0, 3, 'UTC'))), toDateTime64(0, 3, 'UTC')) AS clock,
+    last_event,
+    last_stage_change,
+    last_segment_change
+FROM
+(
+    SELECT
+        (SELECT maxOrNull(event_time) FROM {{db}}.activity_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_event,
+        (SELECT maxOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_stage_change,
+        (SELECT maxOrNull(effective_at) FROM {{db}}.segment_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_segment_change
+)
+COMMENT 'The clock of the KPIs: one row.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_periods
+(
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period.',
+    next_period Date32 COMMENT 'First local date of the next period.',
+    starts_at DateTime64(3, 'UTC') COMMENT 'Start of the period, as an instant.',
+    ends_at DateTime64(3, 'UTC') COMMENT 'End of the period, as an instant that is no longer in it.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period.'
+)
+AS SELECT
+    grain,
+    period,
+    next_period,
+    toDateTime64(period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS starts_at,
+    toDateTime64(next_period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS ends_at,
+    next_period <= today AS closed
+FROM
+(
+    SELECT
+        grain,
+        today,
+        multiIf(grain = 'day', first_date, grain = 'week', first_date - (toDayOfWeek(first_date) - 1), first_date - (toDayOfMonth(first_date) - 1)) AS first_period,
+        arrayJoin(range(toUInt64(multiIf(grain = 'day', dateDiff('day', first_period, today), grain = 'week', intDiv(dateDiff('day', first_period, today), 7), dateDiff('month', first_period, today)) + 1))) AS n,
+        multiIf(grain = 'day', first_period + n, grain = 'week', first_period + 7 * n, addMonths(first_period, n)) AS period,
+        multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) AS next_period
+    FROM
+    (
+        SELECT
+            toDate32(assumeNotNull(least(
+                ifNull((SELECT minOrNull(event_time) FROM {{db}}.activity_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock),
+                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock))),
+                assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_date,
+            toDate32(assumeNotNull(clock), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS today
+        FROM {{db}}.kpi_clock
+        WHERE clock IS NOT NULL
+    )
+    ARRAY JOIN ['day', 'week', 'month'] AS grain
+)
+COMMENT 'The periods from the first instant in the data to the clock.';
+
+CREATE OR REPLACE VIEW {{db}}.period_changes
+(
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period of effective_at.',
+    model LowCardinality(String) COMMENT 'Stage model.',
+    customer_id String COMMENT 'The customer.',
+    effective_at DateTime64(3, 'UTC') COMMENT 'When the change became true.',
+    sequence UInt64 COMMENT 'Sequence of the change; with effective_at it orders the changes of a customer and model.',
+    from_stage String COMMENT 'Stage left; empty the first time.',
+    to_stage String COMMENT 'Stage entered; empty in the last record of a customer.',
+    cause_type LowCardinality(String) COMMENT 'Why the change became true.'
+)
+AS SELECT
+    grain,
+    multiIf(grain = 'day', date, grain = 'week', date - (toDayOfWeek(date) - 1), date - (toDayOfMonth(date) - 1)) AS period,
+    model,
+    customer_id,
+    effective_at,
+    sequence,
+    from_stage,
+    to_stage,
+    cause_type
+FROM
+(
+    SELECT
+        model,
+        customer_id,
+        effective_at,
+        sequence,
+        CAST(ifNull(`from`, ''), 'String') AS from_stage,
+        CAST(ifNull(`to`, ''), 'String') AS to_stage,
+        cause_type,
+        toDate32(effective_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date
+    FROM {{db}}.stage_changes
+    WHERE definition = (SELECT name FROM {{db}}.live_definition)
+) AS c
+CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
+COMMENT 'Stage changes of the live definition, once for each grain, with the period they belong to.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_flow
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period of effective_at.',
+    from_stage Nullable(String) COMMENT 'Stage left; null for a customer''s first change.',
+    to_stage Nullable(String) COMMENT 'Stage entered; null for a customer''s last record.',
+    direction String COMMENT 'up or down in the model''s order; begin, end, or other if the live definition lacks a stage.',
+    changes UInt64 COMMENT 'Changes in the period with cause event or deadline.',
+    customers UInt64 COMMENT 'Distinct customers of these changes.',
+    by_event UInt64 COMMENT 'Of the changes, those with cause event.',
+    by_deadline UInt64 COMMENT 'Of the changes, those with cause deadline.',
+    by_late_event UInt64 COMMENT 'Corrections by a late event; not in changes.',
+    by_identity UInt64 COMMENT 'Corrections by a merge of customers; not in changes.',
+    by_definition UInt64 COMMENT 'Changes by a new definition; not in changes.',
+    by_end UInt64 COMMENT 'Last records with cause expired or erasure; not in changes.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period.'
+)
+AS SELECT
+    c.model AS model,
+    c.grain AS grain,
+    c.period AS period,
+    nullIf(c.from_stage, '') AS from_stage,
+    nullIf(c.to_stage, '') AS to_stage,
+    multiIf(c.from_stage = '', 'begin', c.to_stage = '', 'end', any(f.position) = 0 OR any(t.position) = 0, 'other', any(t.position) > any(f.position), 'up', 'down') AS direction,
+    countIf(c.cause_type IN ('event', 'deadline')) AS changes,
+    uniqExactIf(c.customer_id, c.cause_type IN ('event', 'deadline')) AS customers,
+    countIf(c.cause_type = 'event') AS by_event,
+    countIf(c.cause_type = 'deadline') AS by_deadline,
+    countIf(c.cause_type = 'late_event') AS by_late_event,
+    countIf(c.cause_type = 'identity') AS by_identity,
+    countIf(c.cause_type = 'definition') AS by_definition,
+    countIf(c.cause_type IN ('expired', 'erasure')) AS by_end,
+    any(p.closed) AS closed
+FROM {{db}}.period_changes AS c
+LEFT JOIN {{db}}.model_stages AS f ON f.model = c.model AND f.stage = c.from_stage
+LEFT JOIN {{db}}.model_stages AS t ON t.model = c.model AND t.stage = c.to_stage
+LEFT JOIN {{db}}.kpi_periods AS p ON p.grain = c.grain AND p.period = c.period
+GROUP BY c.model, c.grain, c.period, c.from_stage, c.to_stage
+SETTINGS join_use_nulls = 0
+COMMENT 'Flow: stage changes from -> to per period. Counted are those of cause event and deadline.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_stage_population
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period.',
+    stage String COMMENT 'Stage of the model.',
+    position UInt32 COMMENT 'Place of the stage in the model''s order, worst to best, from 1; 0 if the live definition lacks it.',
+    customers UInt64 COMMENT 'Customers in the stage at the end of the period; in the running period, at the clock.',
+    share Nullable(Float64) COMMENT 'customers / customers in any stage of the model at that time, 0 to 1; null if there are none.',
+    entered UInt64 COMMENT 'Changes into the stage in the period, of any cause.',
+    left UInt64 COMMENT 'Changes out of the stage in the period, of any cause.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period.'
+)
+AS SELECT
+    model,
+    grain,
+    period,
+    stage,
+    position,
+    toUInt64(standing) AS customers,
+    if(total = 0, NULL, standing / total) AS share,
+    entered,
+    left,
+    closed
+FROM
+(
+    SELECT
+        model,
+        grain,
+        period,
+        stage,
+        position,
+        entered,
+        left,
+        closed,
+        standing,
+        sum(standing) OVER (PARTITION BY model, grain, period) AS total
+    FROM
+    (
+        SELECT
+            g.model AS model,
+            g.grain AS grain,
+            g.period AS period,
+            g.stage AS stage,
+            g.position AS position,
+            g.closed AS closed,
+            d.entered AS entered,
+            d.left AS left,
+            sum(toInt64(d.entered) - toInt64(d.left)) OVER (PARTITION BY g.model, g.grain, g.stage ORDER BY g.period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
+        FROM
+        (
+            SELECT s.model AS model, s.stage AS stage, s.position AS position, p.grain AS grain, p.period AS period, p.closed AS closed
+            FROM
+            (
+                SELECT model, stage, max(place) AS position
+                FROM
+                (
+                    SELECT model, stage, position AS place FROM {{db}}.model_stages
+                    UNION ALL
+                    SELECT DISTINCT model, CAST(assumeNotNull(`to`), 'String') AS stage, toUInt32(0) AS place
+                    FROM {{db}}.stage_changes_log
+                    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+                        AND definition = (SELECT name FROM {{db}}.live_definition) AND `to` IS NOT NULL
+                )
+                GROUP BY model, stage
+            ) AS s
+            CROSS JOIN {{db}}.kpi_periods AS p
+        ) AS g
+        LEFT JOIN
+        (
+            -- Counted per date first, so that few rows are left to spread over the grains.
+            SELECT
+                model,
+                grain,
+                multiIf(grain = 'day', date, grain = 'week', date - (toDayOfWeek(date) - 1), date - (toDayOfMonth(date) - 1)) AS period,
+                stage,
+                sum(into) AS entered,
+                sum(out) AS left
+            FROM
+            (
+                SELECT model, date, stage, into, out
+                FROM
+                (
+                    SELECT
+                        model,
+                        toDate32(effective_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date,
+                        CAST(ifNull(`from`, ''), 'String') AS from_stage,
+                        CAST(ifNull(`to`, ''), 'String') AS to_stage,
+                        count() AS changes
+                    FROM {{db}}.stage_changes
+                    WHERE definition = (SELECT name FROM {{db}}.live_definition)
+                    GROUP BY model, date, from_stage, to_stage
+                )
+                ARRAY JOIN
+                    [to_stage, from_stage] AS stage,
+                    [changes, 0] AS into,
+                    [0, changes] AS out
+            ) AS c
+            CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS each
+            WHERE stage != ''
+            GROUP BY model, grain, period, stage
+        ) AS d ON d.model = g.model AND d.grain = g.grain AND d.period = g.period AND d.stage = g.stage
+    )
+)
+SETTINGS join_use_nulls = 0
+COMMENT 'Population: customers per stage at the end of each period. A row for every stage and period, also for none.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_churn
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period.',
+    at_start UInt64 COMMENT 'Denominator: customers at the start of the period in a stage that is neither churned nor the first of the order.',
+    churned UInt64 COMMENT 'Numerator: of them, those in a churned stage at the end of the period, which they entered by cause event or deadline.',
+    churn_rate Nullable(Float64) COMMENT 'churned / at_start, 0 to 1; null if at_start is 0.',
+    by_late_event UInt64 COMMENT 'Of at_start, in a churned stage at the end by a late event; not in churned.',
+    by_identity UInt64 COMMENT 'Of at_start, in a churned stage at the end by a merge of customers; not in churned.',
+    by_definition UInt64 COMMENT 'Of at_start, in a churned stage at the end by a new definition; not in churned.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period; until then churned may rise and fall.'
+)
+AS SELECT
+    s.model AS model,
+    s.grain AS grain,
+    s.period AS period,
+    s.at_start AS at_start,
+    e.churned AS churned,
+    if(s.at_start = 0, NULL, e.churned / s.at_start) AS churn_rate,
+    e.by_late_event AS by_late_event,
+    e.by_identity AS by_identity,
+    e.by_definition AS by_definition,
+    s.closed AS closed
+FROM
+(
+    SELECT
+        model,
+        grain,
+        period,
+        closed,
+        lagInFrame(eligible, 1, 0) OVER (PARTITION BY model, grain ORDER BY period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS at_start
+    FROM
+    (
+        SELECT
+            model,
+            grain,
+            period,
+            any(closed) AS closed,
+            sumIf(customers, (model, stage) NOT IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR first)) AS eligible
+        FROM {{db}}.kpi_stage_population
+        GROUP BY model, grain, period
+    )
+) AS s
+LEFT JOIN
+(
+    SELECT
+        model,
+        grain,
+        period,
+        countIf(cause IN ('event', 'deadline')) AS churned,
+        countIf(cause = 'late_event') AS by_late_event,
+        countIf(cause = 'identity') AS by_identity,
+        countIf(cause = 'definition') AS by_definition
+    FROM
+    (
+        SELECT
+            model,
+            grain,
+            period,
+            customer_id,
+            argMin(from_stage, (effective_at, sequence)) AS stage_at_start,
+            argMax(to_stage, (effective_at, sequence)) AS stage_at_end,
+            argMaxIf(toString(cause_type), (effective_at, sequence),
+                (model, to_stage) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)
+                AND (model, from_stage) NOT IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)) AS cause
+        FROM {{db}}.period_changes
+        GROUP BY model, grain, period, customer_id
+    )
+    WHERE stage_at_start != ''
+        AND (model, stage_at_start) NOT IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR first)
+        AND (model, stage_at_end) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)
+    GROUP BY model, grain, period
+) AS e ON e.model = s.model AND e.grain = s.grain AND e.period = s.period
+SETTINGS join_use_nulls = 0
+COMMENT 'Churn per period: customers who were in a stage neither churned nor first at its start and in a churned one at its end / the former.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_reactivation
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period.',
+    at_start UInt64 COMMENT 'Denominator: customers in a churned or at-risk stage at the start of the period.',
+    reactivated UInt64 COMMENT 'Numerator: of them, those who in the period left these stages upward, to one that is neither churned nor at risk, by cause event.',
+    reactivation_rate Nullable(Float64) COMMENT 'reactivated / at_start, 0 to 1; null if at_start is 0.',
+    by_late_event UInt64 COMMENT 'Of at_start, left upward by a late event and not by an event; not in reactivated.',
+    by_identity UInt64 COMMENT 'Of at_start, left upward by a merge of customers and not by an event; not in reactivated.',
+    by_definition UInt64 COMMENT 'Of at_start, left upward by a new definition and not by an event; not in reactivated.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period; until then reactivated may rise.'
+)
+AS SELECT
+    s.model AS model,
+    s.grain AS grain,
+    s.period AS period,
+    s.at_start AS at_start,
+    e.reactivated AS reactivated,
+    if(s.at_start = 0, NULL, e.reactivated / s.at_start) AS reactivation_rate,
+    e.by_late_event AS by_late_event,
+    e.by_identity AS by_identity,
+    e.by_definition AS by_definition,
+    s.closed AS closed
+FROM
+(
+    SELECT
+        model,
+        grain,
+        period,
+        closed,
+        lagInFrame(eligible, 1, 0) OVER (PARTITION BY model, grain ORDER BY period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS at_start
+    FROM
+    (
+        SELECT
+            model,
+            grain,
+            period,
+            any(closed) AS closed,
+            sumIf(customers, (model, stage) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR at_risk)) AS eligible
+        FROM {{db}}.kpi_stage_population
+        GROUP BY model, grain, period
+    )
+) AS s
+LEFT JOIN
+(
+    SELECT
+        model,
+        grain,
+        period,
+        countIf(upward_by_event > 0) AS reactivated,
+        countIf(upward_by_event = 0 AND upward_by_late_event > 0) AS by_late_event,
+        countIf(upward_by_event = 0 AND upward_by_identity > 0) AS by_identity,
+        countIf(upward_by_event = 0 AND upward_by_definition > 0) AS by_definition
+    FROM
+    (
+        SELECT
+            model,
+            grain,
+            period,
+            customer_id,
+            argMin(from_stage, (effective_at, sequence)) AS stage_at_start,
+            countIf(upward AND cause_type = 'event') AS upward_by_event,
+            countIf(upward AND cause_type = 'late_event') AS upward_by_late_event,
+            countIf(upward AND cause_type = 'identity') AS upward_by_identity,
+            countIf(upward AND cause_type = 'definition') AS upward_by_definition
+        FROM
+        (
+            SELECT
+                c.model AS model,
+                c.grain AS grain,
+                c.period AS period,
+                c.customer_id AS customer_id,
+                c.effective_at AS effective_at,
+                c.sequence AS sequence,
+                c.from_stage AS from_stage,
+                c.cause_type AS cause_type,
+                (f.churned OR f.at_risk) AND t.position > f.position AND NOT (t.churned OR t.at_risk) AS upward
+            FROM {{db}}.period_changes AS c
+            LEFT JOIN {{db}}.model_stages AS f ON f.model = c.model AND f.stage = c.from_stage
+            LEFT JOIN {{db}}.model_stages AS t ON t.model = c.model AND t.stage = c.to_stage
+        )
+        GROUP BY model, grain, period, customer_id
+    )
+    WHERE (model, stage_at_start) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR at_risk)
+    GROUP BY model, grain, period
+) AS e ON e.model = s.model AND e.grain = s.grain AND e.period = s.period
+SETTINGS join_use_nulls = 0
+COMMENT 'Reactivation per period: customers in churned or at-risk stages at its start who left them upward by an event in it / those at its start.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_time_in_stage
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period in which the spells began.',
+    stage String COMMENT 'Stage of the model.',
+    spells UInt64 COMMENT 'Stays in the stage that began in the period by cause event or deadline.',
+    ended UInt64 COMMENT 'Of the spells, those that ended by cause event or deadline.',
+    open UInt64 COMMENT 'Of the spells, those that last: censored at the clock.',
+    cut UInt64 COMMENT 'Of the spells, those cut short by another cause (late_event, identity, definition, expired, erasure): censored when left.',
+    median_days Nullable(Float64) COMMENT 'Kaplan-Meier median of the time in the stage, in days of 24 hours; null if not reached.',
+    median String COMMENT 'The median for people: days with one decimal, or not reached.',
+    begun_by_late_event UInt64 COMMENT 'Stays that began by a late event; not in spells.',
+    begun_by_identity UInt64 COMMENT 'Stays that began by a merge of customers; not in spells.',
+    begun_by_definition UInt64 COMMENT 'Stays that began by a new definition; not in spells.'
+)
+AS SELECT
+    model,
+    grain,
+    period,
+    stage,
+    sum(n) AS spells,
+    sum(ends) AS ended,
+    sum(opens) AS open,
+    spells - ended - open AS cut,
+    minOrNullIf(duration, n > 0 AND survival <= 0.5 + 1e-9) / 86400000 AS median_days,
+    if(median_days IS NULL, 'not reached', concat(toDecimalString(round(assumeNotNull(median_days), 1), 1), ' days')) AS median,
+    sum(late_events) AS begun_by_late_event,
+    sum(identities) AS begun_by_identity,
+    sum(definitions) AS begun_by_definition
+FROM
+(
+    SELECT
+        *,
+        exp(sum(if(n = 0, 0, log(1 - ends / standing))) OVER (PARTITION BY model, grain, period, stage ORDER BY duration ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS survival
+    FROM
+    (
+        SELECT
+            *,
+            sum(n) OVER (PARTITION BY model, grain, period, stage ORDER BY duration DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
+        FROM
+        (
+            SELECT
+                model,
+                grain,
+                multiIf(grain = 'day', date, grain = 'week', date - (toDayOfWeek(date) - 1), date - (toDayOfMonth(date) - 1)) AS period,
+                stage,
+                duration,
+                countIf(counted) AS n,
+                countIf(counted AND left_cause IN ('event', 'deadline')) AS ends,
+                countIf(counted AND left_at IS NULL) AS opens,
+                countIf(entered_cause = 'late_event') AS late_events,
+                countIf(entered_cause = 'identity') AS identities,
+                countIf(entered_cause = 'definition') AS definitions
+            FROM
+            (
+                SELECT
+                    model,
+                    CAST(stage, 'String') AS stage,
+                    left_at,
+                    entered_cause,
+                    CAST(ifNull(left_cause, ''), 'String') AS left_cause,
+                    entered_cause IN ('event', 'deadline') AS counted,
+                    toDate32(entered_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date,
+                    toUnixTimestamp64Milli(ifNull(left_at, assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)))) - toUnixTimestamp64Milli(entered_at) AS duration
+                FROM {{db}}.stage_intervals
+                WHERE definition = (SELECT name FROM {{db}}.live_definition)
+            ) AS c
+            CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
+            GROUP BY model, grain, period, stage, duration
+        )
+    )
+)
+GROUP BY model, grain, period, stage
+COMMENT 'Time in stage: Kaplan-Meier median of the spells begun in the period, those still in it censored.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_totals
+(
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
+    orders UInt64 COMMENT 'Orders to date.',
+    customers UInt64 COMMENT 'Distinct customers who ordered to date.',
+    revenue Decimal(38, 4) COMMENT 'Sum of the orders'' values, refunds taken off, in currency.',
+    refunded Decimal(38, 4) COMMENT 'What was refunded, in currency.',
+    average_order_value Nullable(Float64) COMMENT 'revenue / orders, in currency.',
+    currency Nullable(String) COMMENT 'Currency of the money; each currency has a row of its own.',
+    first_order DateTime64(3, 'UTC') COMMENT 'Time of the first order.',
+    last_order DateTime64(3, 'UTC') COMMENT 'Time of the last order.'
+)
+AS SELECT
+    event,
+    count() AS orders,
+    uniqExact(customer_id) AS customers,
+    sum(order_value) AS revenue,
+    sum(refunds) AS refunded,
+    toFloat64(revenue) / orders AS average_order_value,
+    toString(money) AS currency,
+    min(ordered_at) AS first_order,
+    max(ordered_at) AS last_order
+FROM
+(
+    SELECT event, customer_id, order_value, refunded AS refunds, currency AS money, ordered_at
+    FROM {{db}}.order_items
+    WHERE item = 1
+)
+GROUP BY event, money
+COMMENT 'Orders, customers and revenue to date.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_repeat_rate
+(
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
+    customers UInt64 COMMENT 'Denominator: customers with at least one order to date.',
+    repeat_customers UInt64 COMMENT 'Numerator: customers with at least two orders to date.',
+    repeat_rate Float64 COMMENT 'repeat_customers / customers, 0 to 1.'
+)
+AS SELECT
+    event,
+    count() AS customers,
+    countIf(orders >= 2) AS repeat_customers,
+    repeat_customers / customers AS repeat_rate
+FROM
+(
+    SELECT event, customer_id, count() AS orders
+    FROM {{db}}.order_items_log FINAL
+    WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND item = 1
+    GROUP BY event, customer_id
+)
+GROUP BY event
+COMMENT 'Repeat purchase: customers with at least 2 orders / with at least 1, to date.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_new_to_second
+(
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
+    cohort Date32 COMMENT 'Month of the first order ever, by its first local date, in the time zone of the live definition.',
+    first_buyers UInt64 COMMENT 'Denominator: customers whose first order ever lies in the month.',
+    within_30 Nullable(UInt64) COMMENT 'Of them, with a second order at most 30 days of 24 hours after the first; null until the cohort closes: 30 days after its month at the clock.',
+    rate_30 Nullable(Float64) COMMENT 'within_30 / first_buyers, 0 to 1; null until the cohort closes.',
+    within_60 Nullable(UInt64) COMMENT 'The same within 60 days; null until 60 days after the month.',
+    rate_60 Nullable(Float64) COMMENT 'within_60 / first_buyers, 0 to 1; null until the cohort closes.',
+    within_90 Nullable(UInt64) COMMENT 'The same within 90 days; null until 90 days after the month.',
+    rate_90 Nullable(Float64) COMMENT 'within_90 / first_buyers, 0 to 1; null until the cohort closes.',
+    within_180 Nullable(UInt64) COMMENT 'The same within 180 days; null until 180 days after the month.',
+    rate_180 Nullable(Float64) COMMENT 'within_180 / first_buyers, 0 to 1; null until the cohort closes.',
+    within_365 Nullable(UInt64) COMMENT 'The same within 365 days; null until 365 days after the month.',
+    rate_365 Nullable(Float64) COMMENT 'within_365 / first_buyers, 0 to 1; null until the cohort closes.'
+)
+AS SELECT
+    event,
+    cohort,
+    count() AS first_buyers,
+    if(any(age_ms) >= 30 * 86400000, countIf(gap_ms <= 30 * 86400000), NULL) AS within_30,
+    within_30 / first_buyers AS rate_30,
+    if(any(age_ms) >= 60 * 86400000, countIf(gap_ms <= 60 * 86400000), NULL) AS within_60,
+    within_60 / first_buyers AS rate_60,
+    if(any(age_ms) >= 90 * 86400000, countIf(gap_ms <= 90 * 86400000), NULL) AS within_90,
+    within_90 / first_buyers AS rate_90,
+    if(any(age_ms) >= 180 * 86400000, countIf(gap_ms <= 180 * 86400000), NULL) AS within_180,
+    within_180 / first_buyers AS rate_180,
+    if(any(age_ms) >= 365 * 86400000, countIf(gap_ms <= 365 * 86400000), NULL) AS within_365,
+    within_365 / first_buyers AS rate_365
+FROM
+(
+    SELECT
+        event,
+        toDate32(orders[1], assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date,
+        date - (toDayOfMonth(date) - 1) AS cohort,
+        toUnixTimestamp64Milli(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)))
+            - toUnixTimestamp64Milli(toDateTime64(addMonths(cohort, 1), 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition)))) AS age_ms,
+        if(length(orders) < 2, NULL, toUnixTimestamp64Milli(orders[2]) - toUnixTimestamp64Milli(orders[1])) AS gap_ms
+    FROM
+    (
+        SELECT event, customer_id, groupArraySorted(2)(ordered_at) AS orders
+        FROM {{db}}.order_items_log FINAL
+        WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND item = 1
+        GROUP BY event, customer_id
+    )
+)
+GROUP BY event, cohort
+COMMENT 'New -> second purchase: first buyers of the month with a second order within 30, 60, 90, 180, 365 days / first buyers; closed cohorts only.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_revenue_by_stage
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    period Date32 COMMENT 'First local date of the period of the orders.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
+    stage Nullable(String) COMMENT 'Stage the customer was in just before the order; null if the order was the customer''s first event.',
+    orders Int64 COMMENT 'Orders in the period by customers who were in the stage.',
+    revenue Decimal(38, 4) COMMENT 'Sum of their values, refunds taken off, in currency.',
+    average_order_value Nullable(Float64) COMMENT 'revenue / orders, in currency; null without orders.',
+    share Nullable(Float64) COMMENT 'revenue / revenue of all stages of the model in the period, 0 to 1; null if that is 0.',
+    currency Nullable(String) COMMENT 'Currency of the live definition.',
+    closed Bool COMMENT 'Whether the clock has passed the end of the period.'
+)
+AS SELECT
+    model,
+    grain,
+    period,
+    event,
+    nullIf(standing, '') AS stage,
+    orders,
+    revenue,
+    if(orders = 0, NULL, toFloat64(revenue) / orders) AS average_order_value,
+    if(total = 0, NULL, toFloat64(revenue) / toFloat64(total)) AS share,
+    (SELECT currency FROM {{db}}.live_definition) AS currency,
+    multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS closed
+FROM
+(
+    SELECT *, sum(revenue) OVER (PARTITION BY model, grain, period, event) AS total
+    FROM
+    (
+        -- Orders before a customer's first evaluation have no stage: they are what the
+        -- totals (model '') hold beyond the stages.
+        SELECT
+            tupleElement(part, 1) AS model,
+            grain,
+            period,
+            event,
+            tupleElement(part, 2) AS standing,
+            sum(n * tupleElement(part, 3)) AS orders,
+            sum(if(tupleElement(part, 3) = 1, money, -money)) AS revenue
+        FROM
+        (
+            SELECT
+                toString(a.model) AS of_model,
+                toString(a.grain) AS grain,
+                toDate32(a.period, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
+                a.event AS event,
+                toString(a.stage) AS of_stage,
+                sum(a.count) AS n,
+                sum(a.sum) AS money
+            FROM {{db}}.aggregates AS a
+            WHERE a.definition = (SELECT name FROM {{db}}.live_definition)
+                AND a.measure = 'event' AND a.grain IN ('day', 'week', 'month')
+                AND a.event IN (SELECT event FROM {{db}}.order_items_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation))
+            GROUP BY of_model, grain, period, event, of_stage
+        )
+        ARRAY JOIN if(of_model = '',
+            arrayMap(m -> (m, '', toInt8(1)), assumeNotNull((SELECT groupUniqArray(model) FROM {{db}}.model_stages))),
+            [(of_model, of_stage, toInt8(1)), (of_model, '', toInt8(-1))]) AS part
+        WHERE model IN (SELECT model FROM {{db}}.model_stages)
+        GROUP BY model, grain, period, event, standing
+        HAVING orders != 0 OR revenue != 0
+    )
+)
+COMMENT 'Revenue per period by the stage held just before the order.';

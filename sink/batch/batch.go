@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package batch turns Kafka records into the rows of one insert per table, and
+// says when a batch is full and which offsets it stands for. It is pure: no clock,
+// no connection, no goroutine.
+//
+// Whatever the edges of the batches, the same records give the same rows; rows are
+// facts with their place in Kafka, or absolute values with a version. So a batch
+// may be inserted again, split or merged without changing what the views show. The
+// token of an insert is only a cheap first line: it lets ClickHouse drop a repeat
+// that is byte for byte the same, and changes whenever the rows may.
+package batch
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"lapwing/schemas/topics"
+)
+
+// Record is one Kafka record with its place.
+type Record struct {
+	Topic      string // full name
+	Name       string // the topic's name without the prefix, as in schemas/topics
+	Partition  int32
+	Offset     int64
+	Generation uint16
+	Key, Value []byte // a nil Value is a tombstone
+}
+
+// Offsets are next offsets per topic and partition: exclusive, as Kafka commits them.
+type Offsets map[string]map[int32]int64
+
+// Set raises the offset of one partition; it never lowers one.
+func (o Offsets) Set(topic string, partition int32, nextOffset int64) {
+	if o[topic] == nil {
+		o[topic] = make(map[int32]int64)
+	}
+	o[topic][partition] = max(o[topic][partition], nextOffset)
+}
+
+// Reached reports whether every partition of want has come at least that far.
+func (o Offsets) Reached(want Offsets) bool {
+	for topic, partitions := range want {
+		for partition, nextOffset := range partitions {
+			if o[topic][partition] < nextOffset {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Limits close a batch: whichever comes first.
+type Limits struct {
+	Rows  int           // rows of all tables together
+	Bytes int           // of the records' keys and values
+	Age   time.Duration // since the first record
+}
+
+// Batch collects records until they are inserted. The zero Batch is not ready: use
+// New. It is owned by one goroutine.
+type Batch struct {
+	limits  Limits
+	tables  [numTables]tableBatch
+	next    Offsets
+	rows    int
+	bytes   int
+	began   time.Time
+	records int
+
+	// Profiles and aggregates are values that replace each other: of one key only the
+	// last record of the batch is read at all. It may stand for thousands.
+	latest     map[latestKey]int // index in values
+	values     []Record
+	unreadable []UnreadableError
+}
+
+type latestKey struct {
+	name      string
+	partition int32
+	key       string
+}
+
+// UnreadableError is a record that gave no rows and is kept as it is.
+type UnreadableError struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Err       error
+}
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("read %s, partition %d, offset %d: %v", e.Topic, e.Partition, e.Offset, e.Err)
+}
+
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// tableBatch is what one table receives.
+type tableBatch struct {
+	rows    []Row
+	content xxhash.Digest
+	ranges  []span // in the order of first appearance
+}
+
+// span is where rows of one topic partition come from; both offsets inclusive.
+type span struct {
+	topic       string
+	partition   int32
+	first, last int64
+	current     int64 // of the record added last
+}
+
+// New returns an empty batch.
+func New(l Limits) *Batch {
+	b := &Batch{limits: l}
+	b.Reset()
+	return b
+}
+
+// Reset empties the batch, without keeping rows that a caller may still hold.
+func (b *Batch) Reset() {
+	for i := range b.tables {
+		b.tables[i] = tableBatch{}
+		b.tables[i].content.Reset()
+	}
+	b.next, b.rows, b.bytes, b.records, b.began = Offsets{}, 0, 0, 0, time.Time{}
+	b.latest, b.values, b.unreadable = map[latestKey]int{}, nil, nil
+}
+
+// Add takes a record at the processing time now, and keeps its bytes until Reset. A
+// record that cannot be read will be a row of the table Unreadable.
+func (b *Batch) Add(r *Record, now time.Time) {
+	b.Pass(r.Topic, r.Partition, r.Offset, now)
+	b.bytes += len(r.Key) + len(r.Value)
+	if len(r.Key) == 0 || r.Name != topics.Profiles && r.Name != topics.Aggregates {
+		b.read(r)
+		return
+	}
+	key := latestKey{r.Name, r.Partition, string(r.Key)}
+	if i, ok := b.latest[key]; ok {
+		if b.values[i].Offset < r.Offset { // order does not matter: the log's does
+			b.values[i] = *r
+		}
+		return
+	}
+	b.latest[key] = len(b.values)
+	b.values = append(b.values, *r)
+	b.rows++ // read adds its own; Inserts takes this one back
+}
+
+// read makes the rows of one record.
+func (b *Batch) read(r *Record) {
+	if err := b.decode(r); err != nil {
+		b.keep(r, err)
+	}
+}
+
+// Refuse takes a record that cannot be read for a reason the caller has found.
+func (b *Batch) Refuse(r *Record, now time.Time, reason error) {
+	b.Pass(r.Topic, r.Partition, r.Offset, now)
+	b.bytes += len(r.Key) + len(r.Value)
+	b.keep(r, reason)
+}
+
+func (b *Batch) keep(r *Record, reason error) {
+	b.add(Unreadable, r, Row{reason.Error(), string(r.Value)})
+	b.unreadable = append(b.unreadable, UnreadableError{r.Topic, r.Partition, r.Offset, reason})
+}
+
+// Pass moves past a record that gives no rows: a transaction's marker, or a record
+// of another generation.
+func (b *Batch) Pass(topic string, partition int32, offset int64, now time.Time) {
+	if b.began.IsZero() {
+		b.began = now
+	}
+	b.records++
+	b.next.Set(topic, partition, offset+1)
+}
+
+// add appends one row and its place.
+func (b *Batch) add(t Table, r *Record, row Row) {
+	tb := &b.tables[t]
+	tb.rows = append(tb.rows, append(row, r.Topic, uint32(r.Partition), uint64(r.Offset), r.Generation))
+	b.rows++
+	for i := range tb.ranges {
+		if s := &tb.ranges[i]; s.partition == r.Partition && s.topic == r.Topic {
+			if s.current != r.Offset { // the first row of this record
+				s.first, s.last, s.current = min(s.first, r.Offset), max(s.last, r.Offset), r.Offset
+				tb.hash(r)
+			}
+			return
+		}
+	}
+	tb.ranges = append(tb.ranges, span{r.Topic, r.Partition, r.Offset, r.Offset, r.Offset})
+	tb.hash(r)
+}
+
+func (tb *tableBatch) hash(r *Record) {
+	var num [20]byte
+	_, _ = tb.content.Write(strconv.AppendInt(num[:0], int64(len(r.Key)), 10)) // a Digest never fails
+	_, _ = tb.content.WriteString("\n")
+	_, _ = tb.content.Write(r.Key)
+	_, _ = tb.content.Write(strconv.AppendInt(num[:0], int64(len(r.Value)), 10))
+	_, _ = tb.content.WriteString("\n")
+	_, _ = tb.content.Write(r.Value)
+}
+
+// Empty reports whether nothing was added since Reset.
+func (b *Batch) Empty() bool { return b.records == 0 }
+
+// Rows is how many rows the batch holds.
+func (b *Batch) Rows() int { return b.rows }
+
+// Next are the offsets to commit once all inserts are done.
+func (b *Batch) Next() Offsets { return b.next }
+
+// Full reports whether the batch has to be inserted at the processing time now.
+func (b *Batch) Full(now time.Time) bool {
+	return !b.Empty() && (b.rows >= b.limits.Rows || b.bytes >= b.limits.Bytes || now.Sub(b.began) >= b.limits.Age)
+}
+
+// Due is how long the batch may still wait at the processing time now; the whole
+// age if it is empty.
+func (b *Batch) Due(now time.Time) time.Duration {
+	if b.Empty() {
+		return b.limits.Age
+	}
+	return max(0, b.limits.Age-now.Sub(b.began))
+}
+
+// Insert is one INSERT: one block, one partition, one table, so ClickHouse takes it
+// whole or not at all.
+type Insert struct {
+	Table Table
+	Rows  []Row
+	Token string // equal only for equal rows
+}
+
+// maxInsertRows keeps an insert below the 1,048,449 rows at which ClickHouse splits
+// a block. One record of a megabyte can hold that many products.
+const maxInsertRows = 500_000
+
+// Inserts are the inserts of the batch, in the order of the tables, and the records
+// that could not be read, whose bytes are in one of the inserts. Nothing can be added
+// afterwards but by Reset.
+func (b *Batch) Inserts() (all []Insert, unreadable []UnreadableError) {
+	for i := range b.values {
+		b.rows--
+		b.read(&b.values[i])
+	}
+	b.values, b.latest = nil, nil
+	for t := range b.tables {
+		tb := &b.tables[t]
+		if len(tb.rows) == 0 {
+			continue
+		}
+		token := tb.token(Table(t))
+		for part, rest := 0, tb.rows; len(rest) > 0; part++ {
+			n := min(len(rest), maxInsertRows)
+			all = append(all, Insert{Table(t), rest[:n:n], fmt.Sprintf("%s#%d", token, part)})
+			rest = rest[n:]
+		}
+	}
+	return all, b.unreadable
+}
+
+// token = table, schema version, generation, ranges, rows, content.
+func (tb *tableBatch) token(t Table) string {
+	generation := tb.rows[0][len(tb.rows[0])-1].(uint16)
+	out := fmt.Appendf(nil, "%s/v%d/g%d", t.Name(), SchemaVersion, generation)
+	for _, s := range tb.ranges {
+		out = fmt.Appendf(out, "/%s-%d:%d-%d", s.topic, s.partition, s.first, s.last)
+	}
+	return string(fmt.Appendf(out, "/%d/%016x", len(tb.rows), tb.content.Sum64()))
+}

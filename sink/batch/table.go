@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package batch
+
+import "fmt"
+
+// Table is one storage table of the sink.
+type Table int
+
+// The tables, in the order in which a batch inserts them.
+const (
+	Definitions Table = iota
+	StageChanges
+	SegmentChanges
+	Activity
+	OrderItems
+	Refunds
+	Aggregates
+	Profiles
+	Unreadable
+	numTables
+)
+
+// SchemaVersion is part of every deduplication token: raise it whenever the rows
+// made from one record change, or a repeated insert may be taken for the former.
+const SchemaVersion = 1
+
+// place names the columns that every row ends with: where it was read.
+var place = []string{"_topic", "_partition", "_offset", "_generation"}
+
+var tables = [numTables]struct {
+	name    string
+	columns []string // without place
+}{
+	Definitions: {"definitions_log", []string{"name", "version", "hash", "timezone", "currency", "activated_at", "models", "segments", "source"}},
+	StageChanges: {"stage_changes_log", []string{
+		"id", "customer_id", "definition", "definition_version", "model", "sequence", "from", "to", "effective_at", "detected_at",
+		"since", "next_stage", "next_deadline", "merged_into", "backfill",
+		"cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
+	}},
+	SegmentChanges: {"segment_changes_log", []string{
+		"id", "customer_id", "definition", "definition_version", "segment", "sequence", "entered", "effective_at", "detected_at", "backfill",
+		"cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
+	}},
+	Activity: {"activity_log", []string{"customer_id", "event_time", "message_id", "type", "event", "occurrences", "stages", "segments", "currency", "products"}},
+	OrderItems: {"order_items_log", []string{
+		"customer_id", "event", "order_key", "item", "ordered_at", "product_id", "name", "category", "quantity", "price", "currency", "order_value",
+	}},
+	Refunds:    {"refunds_log", []string{"customer_id", "event", "order_key", "ordered_at", "refunded_at", "value", "message_id", "_occurrence"}},
+	Aggregates: {"aggregates_log", []string{"definition", "lane", "measure", "grain", "period", "event", "model", "stage", "from", "to", "cause", "count", "sum"}},
+	Profiles:   {"profiles_log", []string{"_deleted", "customer_id", "stages", "segments", "traits"}},
+	Unreadable: {"unreadable_log", []string{"reason", "value"}},
+}
+
+// Name is the table's name in ClickHouse.
+func (t Table) Name() string { return tables[t].name }
+
+// Columns are the columns of a Row, in order.
+func (t Table) Columns() []string {
+	return append(append([]string(nil), tables[t].columns...), place...)
+}
+
+// Row is one row of a table: a value per column, of the types that the driver's
+// Append takes. A Row is not changed after it was made.
+type Row []any
+
+// Refused is the insert that keeps, as unreadable, the one row of in that
+// ClickHouse did not take.
+func Refused(in Insert, cause error) Insert {
+	row := in.Rows[0]
+	own := len(row) - len(place)
+	value := fmt.Sprint(row[:own]...)
+	out := append(Row{fmt.Sprintf("refused by %s: %v", in.Table.Name(), cause), value}, row[own:]...)
+	return Insert{Table: Unreadable, Rows: []Row{out}, Token: Unreadable.Name() + "/" + in.Token}
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	schema "lapwing/schemas/clickhouse"
+)
+
+// Config is how the sink reads and writes. Start from Default: a zero value is
+// refused where it makes no sense, never replaced in secret.
+type Config struct {
+	// Brokers are the seed brokers, host:port.
+	Brokers []string `yaml:"brokers"`
+	// Prefix is what the names of Lapwing's topics begin with.
+	Prefix string `yaml:"prefix"`
+	// Group is the consumer group, to which ".g<generation>" is added.
+	Group string `yaml:"group"`
+	// InstanceID makes the member static: a restart within the session timeout
+	// causes no rebalance. Empty: dynamic. Each instance needs its own.
+	InstanceID string `yaml:"instance_id"`
+	// Generation is the one that is written; records of others are passed over.
+	Generation int `yaml:"generation"`
+	// Database is ClickHouse's.
+	Database string `yaml:"database"`
+	// Migrate applies pending migrations at start; otherwise the sink refuses to
+	// start on a database that is not up to date.
+	Migrate bool        `yaml:"migrate"`
+	Batch   BatchConfig `yaml:"batch"`
+	Retry   RetryConfig `yaml:"retry"`
+}
+
+// BatchConfig closes a batch, whichever comes first.
+type BatchConfig struct {
+	Rows  int           `yaml:"rows"`  // of all tables together; 1 to 500,000
+	Bytes int           `yaml:"bytes"` // of the records; bounds the memory of a batch
+	Age   time.Duration `yaml:"age"`   // since its first record; about one insert per table and age
+}
+
+// RetryConfig paces the attempts to insert, which never end.
+type RetryConfig struct {
+	Initial time.Duration `yaml:"initial"` // wait after the first failure
+	Max     time.Duration `yaml:"max"`     // longest wait
+	Timeout time.Duration `yaml:"timeout"` // of one attempt
+}
+
+// Default is a sink on this machine.
+func Default() Config {
+	return Config{
+		Brokers: []string{"127.0.0.1:9092"}, Prefix: "lapwing.", Group: "lapwing-sink", Generation: 1, Database: "lapwing", Migrate: true,
+		Batch: BatchConfig{Rows: 100_000, Bytes: 64 << 20, Age: time.Second},
+		Retry: RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
+	}
+}
+
+// GroupName is the consumer group with its generation.
+func (c Config) GroupName() string { return fmt.Sprintf("%s.g%d", c.Group, c.Generation) }
+
+// Validate returns all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var problems []error
+	bad := func(ok bool, field string, value any, want string) {
+		if !ok {
+			problems = append(problems, fmt.Errorf("sink.%s: %v: want %s", field, value, want))
+		}
+	}
+	bad(len(c.Brokers) > 0, "brokers", c.Brokers, "at least one host:port")
+	bad(c.Group != "", "group", `""`, "a name")
+	bad(c.Generation >= 1 && c.Generation <= 65_535, "generation", c.Generation, "1 to 65535")
+	bad(c.Batch.Rows >= 1 && c.Batch.Rows <= 500_000, "batch.rows", c.Batch.Rows, "1 to 500000")
+	bad(c.Batch.Bytes >= 1<<10 && c.Batch.Bytes <= 1<<30, "batch.bytes", c.Batch.Bytes, "1 KiB to 1 GiB")
+	bad(c.Batch.Age >= time.Millisecond && c.Batch.Age <= time.Minute, "batch.age", c.Batch.Age, "1ms to 1m")
+	bad(c.Retry.Initial > 0, "retry.initial", c.Retry.Initial, "more than 0")
+	bad(c.Retry.Max >= c.Retry.Initial, "retry.max", c.Retry.Max, "at least retry.initial")
+	bad(c.Retry.Timeout >= time.Second, "retry.timeout", c.Retry.Timeout, "at least 1s")
+	if err := schema.CheckDatabase(c.Database); err != nil {
+		problems = append(problems, fmt.Errorf("sink.database: %w", err))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sink carries Lapwing's topics into ClickHouse.
+//
+// It reads committed records only, in a consumer group of its own, collects them
+// into batches (sink/batch), inserts these (sink/writer) and commits the offsets
+// afterwards. So a crash at any point repeats inserts and loses none, and the
+// tables are such that a repeat changes nothing (schemas/clickhouse). ClickHouse
+// being away stops the sink and nothing else: it holds one batch and what the
+// Kafka client has fetched, polls no more, and catches up by itself.
+//
+// See DESIGN.md for what was chosen and why.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kzap"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"lapwing/sink/batch"
+	"lapwing/sink/migrate"
+	"lapwing/sink/writer"
+)
+
+// Deps are what a Sink is given.
+type Deps struct {
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+	// KafkaOpts are added to the client's own (dialer, TLS, SASL).
+	KafkaOpts []kgo.Opt
+	// ClickHouse is the pool to insert with; the caller closes it.
+	ClickHouse driver.Conn
+}
+
+// Sink is one member of the group. Run it once.
+type Sink struct {
+	cfg       Config
+	log       *zap.Logger
+	conn      driver.Conn
+	kafkaOpts []kgo.Opt
+	writer    *writer.Writer
+	metrics   *metrics
+	written   progress
+	ready     atomic.Bool
+
+	// epoch counts assignments taken away. It is raised by the client's callback;
+	// the loop drops what it read under an older one.
+	epoch atomic.Int64
+}
+
+// New returns a Sink that has not started anything.
+func New(cfg Config, deps Deps) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil || deps.Registerer == nil || deps.ClickHouse == nil {
+		return nil, errors.New("sink: a logger, a registerer and a ClickHouse connection are needed")
+	}
+	m, err := newMetrics(deps.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{cfg: cfg, log: deps.Log.Named("sink"), conn: deps.ClickHouse, kafkaOpts: deps.KafkaOpts, metrics: m}
+	s.written.init()
+	s.writer = writer.New(deps.ClickHouse, writer.Config{
+		Database: cfg.Database, InitialInterval: cfg.Retry.Initial, MaxInterval: cfg.Retry.Max, Timeout: cfg.Retry.Timeout,
+	}, s.log, m.hooks())
+	return s, nil
+}
+
+// Ready reports whether the schema is in place and the group has been joined.
+func (s *Sink) Ready() bool { return s.ready.Load() }
+
+// errLost ends an insert whose partitions were taken away in the meantime.
+var errLost = errors.New("partitions were taken away")
+
+// Run reads and writes until ctx ends, which is no error, or until a person has to
+// look. When it returns everything it started has stopped.
+func (s *Sink) Run(ctx context.Context) error {
+	if err := s.schema(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	client, err := kgo.NewClient(s.options()...)
+	if err != nil {
+		return fmt.Errorf("create Kafka client: %w", err)
+	}
+	defer client.CloseAllowingRebalance()
+	defer s.ready.Store(false)
+	err = s.loop(ctx, client)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// schema brings the database to this binary's schema, or checks that it is there,
+// however long ClickHouse is away.
+func (s *Sink) schema(ctx context.Context) error {
+	m, err := migrate.New(s.conn, s.cfg.Database, s.log)
+	if err != nil {
+		return err
+	}
+	return s.writer.Retry(ctx, "prepare the schema", func() error {
+		if err := s.migrate(ctx, m); err != nil {
+			if errors.Is(err, migrate.ErrChanged) || errors.Is(err, migrate.ErrNewer) || errors.Is(err, errPending) {
+				return writer.Fatal(err)
+			}
+			return err
+		}
+		return s.firstGeneration(ctx)
+	}, nil)
+}
+
+// errPending says that a migration is missing and that this sink may not apply it.
+var errPending = errors.New("run lapwing migrate --apply")
+
+func (s *Sink) migrate(ctx context.Context, m *migrate.Migrator) error {
+	if s.cfg.Migrate {
+		_, err := m.Apply(ctx)
+		return err
+	}
+	all, err := m.Check(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if one.Pending() {
+			return fmt.Errorf("database %s lacks migration %04d_%s: %w", s.cfg.Database, one.Version, one.Name, errPending)
+		}
+	}
+	return nil
+}
+
+// firstGeneration makes this sink's generation the one that the views show, if none
+// is yet. Two sinks that do so at once have the same generation.
+func (s *Sink) firstGeneration(ctx context.Context) error {
+	var rows uint64
+	if err := s.conn.QueryRow(ctx, `SELECT count() FROM `+s.cfg.Database+`.generations_log`).Scan(&rows); err != nil {
+		return fmt.Errorf("read the generation: %w", err)
+	}
+	if rows > 0 {
+		return nil
+	}
+	if err := s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s.generations_log (generation, switched_at) SETTINGS async_insert = 0 VALUES (%d, 0)`, s.cfg.Database, s.cfg.Generation)); err != nil {
+		return fmt.Errorf("write the generation: %w", err)
+	}
+	return nil
+}
+
+func (s *Sink) options() []kgo.Opt {
+	var names []string
+	for _, name := range batch.Topics() {
+		names = append(names, s.cfg.Prefix+name)
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(s.cfg.Brokers...),
+		kgo.ConsumerGroup(s.cfg.GroupName()),
+		kgo.ConsumeTopics(names...),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Markers are records too, so that "written up to the end" can be said at all:
+		// a transactional log ends in one.
+		kgo.KeepControlRecords(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // a repeat is harmless, a gap is not
+		kgo.DisableAutoCommit(),
+		// An eager balancer takes away everything at each rebalance. That makes the
+		// rule simple: what is not committed by then is dropped and read again.
+		kgo.Balancers(kgo.StickyBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsRevoked(s.lost),
+		kgo.OnPartitionsLost(s.lost),
+		kgo.AdjustFetchOffsetsFn(s.assigned),
+		kgo.FetchMaxBytes(16 << 20),
+		kgo.FetchMaxPartitionBytes(4 << 20),
+		kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.WithLogger(kzap.New(s.log.Named("kafka"))),
+	}
+	if s.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(s.cfg.InstanceID))
+	}
+	return append(opts, s.kafkaOpts...)
+}
+
+func (s *Sink) lost(context.Context, *kgo.Client, map[string][]int32) { s.epoch.Add(1) }
+
+// assigned notes where the group stands, which is where a former run has written to.
+func (s *Sink) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	next := batch.Offsets{}
+	for topic, partitions := range offsets {
+		for partition, o := range partitions {
+			if at := o.EpochOffset().Offset; at > 0 {
+				next.Set(topic, partition, at)
+			}
+		}
+	}
+	s.written.raise(next)
+	s.ready.Store(true)
+	return offsets, nil
+}
+
+// loop is the one goroutine that owns the batch. Between a poll and AllowRebalance
+// no partition is taken away, except while an insert waits for ClickHouse.
+func (s *Sink) loop(ctx context.Context, client *kgo.Client) error {
+	b := batch.New(batch.Limits{Rows: s.cfg.Batch.Rows, Bytes: s.cfg.Batch.Bytes, Age: s.cfg.Batch.Age})
+	epoch := s.epoch.Load()
+	for {
+		wait, cancel := context.WithTimeout(ctx, max(time.Millisecond, b.Due(time.Now())))
+		fetches := client.PollRecords(wait, s.cfg.Batch.Rows)
+		cancel()
+		if ctx.Err() != nil {
+			return nil // what is not committed is read again by whoever comes next
+		}
+		if now := s.epoch.Load(); now != epoch {
+			epoch = now
+			b.Reset()
+		}
+		if err := s.errors(ctx, fetches); err != nil {
+			return err
+		}
+		now := time.Now()
+		fetches.EachRecord(func(r *kgo.Record) { s.add(b, r, now) })
+		if b.Full(time.Now()) {
+			switch err := s.flush(ctx, client, b, epoch); {
+			case errors.Is(err, errLost):
+				s.log.Info("batch dropped: partitions were taken away", zap.Int("rows", b.Rows()))
+			case err != nil:
+				return err
+			}
+			b.Reset()
+		}
+		client.AllowRebalance()
+	}
+}
+
+// errors logs what the client could not fetch, and returns what no waiting heals.
+func (s *Sink) errors(ctx context.Context, fetches kgo.Fetches) error {
+	var fatal error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), ctx.Err() != nil:
+		case fatalFetch(err):
+			fatal = errors.Join(fatal, fmt.Errorf("read %s, partition %d: %w", topic, partition, err))
+		default:
+			s.metrics.fetchErrors.Inc()
+			s.log.Warn("fetch failed, will be repeated", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(err))
+		}
+	})
+	return fatal
+}
+
+// add puts one record into the batch.
+func (s *Sink) add(b *batch.Batch, r *kgo.Record, now time.Time) {
+	if r.Attrs.IsControl() {
+		b.Pass(r.Topic, r.Partition, r.Offset, now)
+		return
+	}
+	rec := batch.Record{
+		Topic: r.Topic, Name: strings.TrimPrefix(r.Topic, s.cfg.Prefix), Partition: r.Partition, Offset: r.Offset,
+		Generation: uint16(s.cfg.Generation), Key: r.Key, Value: r.Value,
+	}
+	generation, err := generationOf(r, s.cfg.Generation)
+	switch {
+	case err != nil:
+		b.Refuse(&rec, now, err)
+	case generation != s.cfg.Generation:
+		s.metrics.passed.Inc()
+		b.Pass(r.Topic, r.Partition, r.Offset, now)
+		return
+	default:
+		b.Add(&rec, now)
+	}
+	s.metrics.records.Inc()
+}
+
+// generationOf reads the record's header; without one it is the sink's own.
+func generationOf(r *kgo.Record, own int) (int, error) {
+	for _, h := range r.Headers {
+		if h.Key == "generation" {
+			n, err := strconv.ParseUint(string(h.Value), 10, 16)
+			if err != nil {
+				return 0, fmt.Errorf("header generation: %w", err)
+			}
+			return int(n), nil
+		}
+	}
+	return own, nil
+}
+
+// flush inserts all rows of the batch and then commits its offsets, in this order:
+// a crash in between repeats the insert.
+func (s *Sink) flush(ctx context.Context, client *kgo.Client, b *batch.Batch, epoch int64) error {
+	began := time.Now()
+	waiting := func() error {
+		// ClickHouse may be away for hours, the group's patience ends after a minute:
+		// let a rebalance pass, and give up if it took our partitions.
+		client.AllowRebalance()
+		if s.epoch.Load() != epoch {
+			return errLost
+		}
+		return nil
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxInserts)
+	inserts, unreadable := b.Inserts()
+	for i := range unreadable {
+		u := &unreadable[i]
+		s.metrics.unreadable.Inc()
+		s.log.Warn("record could not be read; it is kept in the table unreadable", zap.String("topic", u.Topic),
+			zap.Int32("partition", u.Partition), zap.Int64("offset", u.Offset), zap.Error(u.Err))
+	}
+	for _, in := range inserts {
+		group.Go(func() error { return s.writer.Insert(gctx, in, waiting) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if s.epoch.Load() != epoch {
+		return errLost
+	}
+	if err := s.commit(ctx, client, b.Next()); err != nil {
+		return err
+	}
+	s.written.raise(b.Next())
+	s.metrics.batch.Observe(time.Since(began).Seconds())
+	s.metrics.lastFlush.SetToCurrentTime()
+	return nil
+}
+
+// maxInserts bounds the inserts that run at the same time, one per table.
+const maxInserts = 4

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package writer inserts batches into ClickHouse: synchronously, one block per
+// insert, under a token, again and again until ClickHouse has said yes.
+//
+// A yes means that the rows are there. No answer means nothing, so the same rows
+// are sent again under the same token; the tables make the repeat harmless even
+// where the server has forgotten the token.
+package writer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+
+	"lapwing/sink/batch"
+)
+
+// Config is how to insert. Zero values are refused by the sink's Validate; start
+// from its Default.
+type Config struct {
+	Database        string
+	InitialInterval time.Duration // wait after the first failure
+	MaxInterval     time.Duration // longest wait between two attempts
+	Timeout         time.Duration // of one attempt, after which its outcome is unknown and it is sent again
+}
+
+// Hooks observe a Writer; nil functions are not called.
+type Hooks struct {
+	Inserted func(t batch.Table, rows int, took time.Duration)
+	Failed   func(t batch.Table, class Class, code int32)
+	Skipped  func(t batch.Table, rows int)
+}
+
+// Writer inserts. It is safe for concurrent use.
+type Writer struct {
+	conn  driver.Conn
+	cfg   Config
+	log   *zap.Logger
+	hooks Hooks
+}
+
+// New returns a Writer on conn.
+func New(conn driver.Conn, cfg Config, log *zap.Logger, hooks Hooks) *Writer {
+	return &Writer{conn: conn, cfg: cfg, log: log.Named("writer"), hooks: hooks}
+}
+
+// settings of every insert. They are sent each time, since their defaults differ
+// between releases of ClickHouse and a profile may hold others.
+func settings(token string) ch.Settings {
+	return ch.Settings{
+		"async_insert":               0,
+		"insert_deduplicate":         1,
+		"insert_deduplication_token": token,
+		// A view somebody hangs on a table sees a repeated block once, too.
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+	}
+}
+
+// Insert returns once the rows are in ClickHouse. It retries without end while ctx
+// lives; between attempts it calls waiting, if not nil, and gives up with its error.
+// A row that ClickHouse refuses is kept in the table of unreadable records instead.
+// Any other error means that a person has to look (Halt), or that ctx ended.
+func (w *Writer) Insert(ctx context.Context, in batch.Insert, waiting func() error) error {
+	attempt := func() error {
+		began := time.Now()
+		err := w.once(ctx, in)
+		if err == nil && w.hooks.Inserted != nil {
+			w.hooks.Inserted(in.Table, len(in.Rows), time.Since(began))
+		}
+		if err != nil && !stopped(ctx) && w.hooks.Failed != nil {
+			w.hooks.Failed(in.Table, Classify(err), Code(err))
+		}
+		return err
+	}
+	err := w.Retry(ctx, "insert into "+in.Table.Name(), attempt, waiting)
+	if err == nil || stopped(ctx) || Classify(err) != Skip {
+		return err
+	}
+	return w.split(ctx, in, waiting, err)
+}
+
+// Retry calls attempt until it succeeds, fails in a way that is not retried, or ctx
+// ends. Between attempts it calls waiting, if not nil, and gives up with its error.
+func (w *Writer) Retry(ctx context.Context, what string, attempt, waiting func() error) error {
+	policy := backoff.NewExponentialBackOff()
+	policy.InitialInterval, policy.MaxInterval = w.cfg.InitialInterval, w.cfg.MaxInterval
+	policy.MaxElapsedTime = 0 // for ever: giving up would lose rows or stop for good
+	policy.Reset()
+	err := backoff.RetryNotify(func() error {
+		err := attempt()
+		switch {
+		case err == nil:
+			return nil
+		case stopped(ctx):
+			return backoff.Permanent(context.Cause(ctx))
+		case Classify(err) != Retry:
+			return backoff.Permanent(err)
+		}
+		if waiting != nil {
+			if stop := waiting(); stop != nil {
+				return backoff.Permanent(stop)
+			}
+		}
+		return err
+	}, backoff.WithContext(policy, ctx), func(err error, wait time.Duration) {
+		w.log.Warn("ClickHouse did not take it, will be tried again", zap.String("what", what),
+			zap.Int32("code", Code(err)), zap.Duration("wait", wait), zap.Error(err))
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// split finds the rows that ClickHouse refuses by halves, inserts the others, and
+// keeps the refused ones as unreadable. Insert calls it again for each half.
+func (w *Writer) split(ctx context.Context, in batch.Insert, waiting func() error, cause error) error {
+	if n := len(in.Rows); n > 1 {
+		for i, half := range [][]batch.Row{in.Rows[:n/2], in.Rows[n/2:]} {
+			part := batch.Insert{Table: in.Table, Rows: half, Token: fmt.Sprintf("%s.%d", in.Token, i)}
+			if err := w.Insert(ctx, part, waiting); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if in.Table == batch.Unreadable {
+		return fmt.Errorf("insert into %s: %w", in.Table.Name(), cause)
+	}
+	w.log.Warn("row refused by ClickHouse", zap.String("table", in.Table.Name()), zap.String("token", in.Token), zap.Int32("code", Code(cause)))
+	if w.hooks.Skipped != nil {
+		w.hooks.Skipped(in.Table, 1)
+	}
+	return w.Insert(ctx, batch.Refused(in, cause), waiting)
+}
+
+// once sends the rows in one block and waits for the answer.
+func (w *Writer) once(ctx context.Context, in batch.Insert) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	columns := in.Table.Columns()
+	for i, c := range columns {
+		columns[i] = "`" + c + "`"
+	}
+	b, err := w.conn.PrepareBatch(ch.Context(ctx, ch.WithSettings(settings(in.Token))),
+		"INSERT INTO "+w.cfg.Database+"."+in.Table.Name()+" ("+strings.Join(columns, ", ")+")")
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	defer func() { _ = b.Close() }() // after Send there is nothing left to close
+	for _, row := range in.Rows {
+		if err := b.Append(row...); err != nil {
+			_ = b.Abort()
+			// The table's types are not those this binary was built for.
+			return Fatal(fmt.Errorf("append row: %w", err))
+		}
+	}
+	if err := b.Send(); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
