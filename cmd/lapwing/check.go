@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lapwing/schemas/definition"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check DEFINITION",
+		Short: "Validate a definition: all its problems, each with its place",
+		Long: `Validates a definition: a file, preset:NAME, or - for standard input.
+All problems are printed, each as file:line:column: message and the line with a caret.`,
+		Example: "  lapwing check lifecycle.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			model, warnings, err := a.loadDefinition(args[0])
+			if err != nil {
+				return err
+			}
+			def := model.Definition()
+			if err := definition.Render(a.stderr, args[0], def.Source, warnings); err != nil {
+				return err
+			}
+			return summarise(a.stdout, def)
+		},
+	}
+}
+
+// summarise says in a few lines what a definition holds.
+func summarise(w io.Writer, def *definition.Definition) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: fine\n", def.File)
+	fmt.Fprintf(&b, "  %s, version %d, time zone %s\n", def.Name.Value, def.Version, def.Zone)
+	for _, m := range def.Models {
+		names := make([]string, len(m.Stages))
+		for i, s := range m.Stages {
+			names[i] = s.Name.Value
+		}
+		fmt.Fprintf(&b, "  model %s: %s\n", m.Name.Value, strings.Join(names, ", "))
+	}
+	if len(def.Segments) > 0 {
+		names := make([]string, len(def.Segments))
+		for i, s := range def.Segments {
+			names[i] = s.Name.Value
+			if !s.By.IsZero() {
+				names[i] += "=…"
+			}
+		}
+		fmt.Fprintf(&b, "  segments: %s\n", strings.Join(names, ", "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// demoScreen is what the demo tells while it works. On a terminal the line of the step
+// at hand is written over.
+type demoScreen struct {
+	w        io.Writer
+	terminal bool
+	begin    time.Time
+}
+
+func newDemoScreen(a *app) *demoScreen {
+	return &demoScreen{w: a.stdout, terminal: isTerminal(a.stdout), begin: time.Now()}
+}
+
+// say prints a line. A terminal that has gone away ends the demo by its signal, not here.
+func (s *demoScreen) say(format string, args ...any) { _, _ = fmt.Fprintf(s.w, format+"\n", args...) }
+
+func (s *demoScreen) title() {
+	s.say("Lapwing on this machine: a broker, ClickHouse, and a year and a half of a real shop.\n")
+}
+
+// done is one step that is done.
+func (s *demoScreen) done(what, how string) {
+	s.say("  ✓ %-11s %s", what, how)
+}
+
+// wait shows how far a step is, several times a second, until work returns.
+func (s *demoScreen) wait(ctx context.Context, what string, progress func(context.Context) string, work func(context.Context) error) error {
+	finished := make(chan error, 1)
+	go func() { finished <- work(ctx) }()
+	if !s.terminal {
+		return <-finished
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-finished:
+			_, _ = fmt.Fprint(s.w, "\r\x1b[K")
+			return err
+		case <-tick.C:
+			_, _ = fmt.Fprintf(s.w, "\r\x1b[K  … %-11s %s", what, progress(ctx))
+		}
+	}
+}
+
+// count is so many of a number as a bar and in words.
+func (s *demoScreen) count(n, of int64, noun string) string {
+	return fmt.Sprintf("%s %s %s", bar(float64(n)/float64(max(of, 1)), 30), grouped(n), noun)
+}
+
+// bar is a share from 0 to 1 as a bar of so many characters.
+func bar(share float64, width int) string {
+	full := int(min(max(share, 0), 1) * float64(width))
+	return strings.Repeat("█", full) + strings.Repeat("░", width-full)
+}
+
+func (s *demoScreen) whatNext() {
+	s.say(`
+That took %.1f seconds. What next:
+  leave it all up: query it, send an order, watch the change
+      lapwing demo --keep
+  see why one customer is where it is, and until when
+      lapwing replay -d preset:customer-value --explain 00004 sample:cdnow
+  see the records that other services subscribe to
+      lapwing replay -d preset:customer-value sample:cdnow | head -3
+  read the definition behind it, to copy it and make it yours
+      lapwing check preset:customer-value`,
+		time.Since(s.begin).Seconds())
+}
+
+// kept says where everything is and what to try.
+func (s *demoScreen) kept(d *demo) {
+	ch := d.clickhouse
+	s.say(`
+All of it stays up until Ctrl-C:
+  Kafka       %s
+  ClickHouse  http://%s and %s (native), database %s
+              user %s, password %s
+
+For another terminal:
+  export LAPWING_KAFKA_BROKERS=%s
+  export LAPWING_CLICKHOUSE='clickhouse://%s:%s@%s/%s'`,
+		d.broker.Addrs()[0], ch.HTTPAddr, ch.NativeAddr, ch.Database, ch.User, ch.Password,
+		d.broker.Addrs()[0], ch.User, ch.Password, ch.NativeAddr, ch.Database)
+	s.say(`
+A walk. Follow the changes in one terminal, and send an order in another:
+  lapwing tail
+  lapwing send 00001 'Order Completed' --at 1998-07-01T09:00:00Z order_id=mine-1 total=24.90
+Customer 00001 was lost since January 1998; a moment later tail shows the way back. The order also
+moved the clock of that customer's lane on to 1 July, so what fell due there comes with it.
+
+Ask ClickHouse, with curl or any of its clients:
+  curl -u %s:%s 'http://%s/?database=%s' --data-binary 'SELECT to_stage, count() FROM (SELECT customer_id, argMax("to", sequence) AS to_stage FROM stage_changes GROUP BY customer_id) GROUP BY to_stage'
+  clickhouse-client --host 127.0.0.1 --port %s --user %s --password %s --database %s --query 'SELECT * FROM kpi_new_to_second'`,
+		ch.User, ch.Password, ch.HTTPAddr, ch.Database, port(ch.NativeAddr), ch.User, ch.Password, ch.Database)
+}
+
+func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }

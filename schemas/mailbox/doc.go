@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mailbox is the wire format of what Lapwing's workers write for
+// themselves and each other: the records of the mailbox, which carry events and
+// clocks between lanes, and those of the state topic, a lane's changelog.
+//
+// Both are small binary formats with a version in front: they are on the hot path
+// and nobody else reads them. Golden bytes under testdata must decode for ever.
+// The package has no clock and does no I/O.
+//
+// # Mailbox
+//
+// A mailbox record has a header Header with an Envelope. A forwarded event has the
+// customer as key and the original bytes as value; a clock has no value.
+//
+//	byte    version, 1
+//	byte    kind: 'e' event, 'c' clock
+//	string  source topic (uvarint length, bytes)
+//	uvarint source partition
+//	uvarint source position: of an event its offset; of a clock the next offset
+//	varint  milliseconds since 1970: of an event its record's timestamp; of a clock the clock
+//	byte    flags: 1 the source has ended
+//
+// # State
+//
+// Key:
+//
+//	byte    kind: 'c' customer, 'a' aggregate, 'm' the lane itself
+//	4 bytes generation, big endian
+//	rest    customer id, or the aggregate's key, or nothing
+//
+// Values are described at Customer and Lane; those of aggregates belong to
+// stream/aggregate.
+package mailbox

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mailbox
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"lapwing/schemas/instant"
+)
+
+// StateKind tells what a record of the state topic holds.
+type StateKind byte
+
+// The kinds of state records.
+const (
+	StateCustomer  StateKind = 'c'
+	StateAggregate StateKind = 'a'
+	StateLane      StateKind = 'm'
+)
+
+const stateKeyPrefix = 1 + 4
+
+// AppendStateKey appends the key of a state record; id is a customer, the key of an
+// aggregate, or nothing.
+func AppendStateKey(dst []byte, kind StateKind, generation uint32, id string) []byte {
+	dst = append(dst, byte(kind))
+	dst = binary.BigEndian.AppendUint32(dst, generation)
+	return append(dst, id...)
+}
+
+// DecodeStateKey reads what AppendStateKey wrote. id is a view of b.
+func DecodeStateKey(b []byte) (kind StateKind, generation uint32, id []byte, err error) {
+	if len(b) < stateKeyPrefix {
+		return 0, 0, nil, fmt.Errorf("decode state key of %d bytes: %w", len(b), ErrFormat)
+	}
+	kind, generation, id = StateKind(b[0]), binary.BigEndian.Uint32(b[1:]), b[stateKeyPrefix:]
+	switch kind {
+	case StateCustomer, StateAggregate:
+		if len(id) == 0 {
+			return 0, 0, nil, fmt.Errorf("decode state key without an id: %w", ErrFormat)
+		}
+	case StateLane:
+		if len(id) > 0 {
+			return 0, 0, nil, fmt.Errorf("decode state key of a lane with an id: %w", ErrFormat)
+		}
+	default:
+		return 0, 0, nil, fmt.Errorf("decode state key of kind %q: %w", b[0], ErrFormat)
+	}
+	return kind, generation, id, nil
+}
+
+// AppendCustomer appends the value of a customer's state record: version, the least
+// clock at which the customer is due (varint milliseconds; so a restore need not
+// decode every state), then the state, whose encoding belongs to stream/lifecycle
+// and which the caller appends.
+func AppendCustomer(dst []byte, due instant.Instant) []byte {
+	return appendVarint(append(dst, version), int64(due))
+}
+
+// DecodeCustomer reads what AppendCustomer wrote and returns the state behind it,
+// as a view of b.
+func DecodeCustomer(b []byte) (due instant.Instant, state []byte, err error) {
+	r := reader{b: b}
+	r.version()
+	due = instant.Instant(r.varint())
+	if r.err != nil {
+		return instant.None, nil, fmt.Errorf("decode a customer's state record: %w", r.err)
+	}
+	return due, r.b, nil
+}
+
+// SourceState is what a lane knows of one source that can reach it.
+type SourceState struct {
+	Source Source
+	// Clock is where the source's clock stands; instant.None before it was heard from.
+	Clock instant.Instant
+	// Position is the source's next offset: everything below it is in this lane's
+	// state (a keyed input) or in its mailbox (a routed one).
+	Position int64
+	// Ended: the source has ended and holds back no clock.
+	Ended bool
+	// EndAt and EndPosition are an end that was announced and waits until Position
+	// has reached EndPosition; EndAt is instant.None if there is none.
+	EndAt       instant.Instant
+	EndPosition int64
+}
+
+// Position is how far a lane has read one of its partitions.
+type Position struct {
+	Topic      string
+	NextOffset int64
+}
+
+// Lane is the value of a lane's own state record: all that a lane knows beside its
+// customers and aggregates, as of the transaction that wrote it.
+type Lane struct {
+	// Definition, Version and Hash name the definition its states were made by.
+	Definition string
+	Version    int64
+	Hash       string
+	// PublishFrom: changes effective before it are history; instant.None: nothing is.
+	PublishFrom instant.Instant
+	Watermark   instant.Instant
+	ClosedUntil instant.Instant // of the aggregates
+	TooLate     int64           // occurrences and changes that came after their period had closed
+	Sources     []SourceState   // sorted by topic, then partition
+	Positions   []Position      // of the partitions the lane reads, sorted by topic
+}
+
+// maxListed bounds how many sources or positions one lane may have: far above any
+// deployment, far below what would exhaust memory.
+const maxListed = 1 << 16
+
+// Sort brings the lists into the order in which they are encoded.
+func (l *Lane) Sort() {
+	slices.SortFunc(l.Sources, func(a, b SourceState) int {
+		return cmp.Or(cmp.Compare(a.Source.Topic, b.Source.Topic), cmp.Compare(a.Source.Partition, b.Source.Partition))
+	})
+	slices.SortFunc(l.Positions, func(a, b Position) int { return cmp.Compare(a.Topic, b.Topic) })
+}
+
+// Append appends l's encoding: version, then the fields in their order, texts and
+// lists with their length in front, instants and counts as varints.
+func (l *Lane) Append(dst []byte) []byte {
+	dst = append(dst, version)
+	dst = appendString(dst, l.Definition)
+	dst = appendVarint(dst, l.Version)
+	dst = appendString(dst, l.Hash)
+	dst = appendVarint(dst, int64(l.PublishFrom))
+	dst = appendVarint(dst, int64(l.Watermark))
+	dst = appendVarint(dst, int64(l.ClosedUntil))
+	dst = appendVarint(dst, l.TooLate)
+	dst = appendUvarint(dst, uint64(len(l.Sources)))
+	for i := range l.Sources {
+		s := &l.Sources[i]
+		dst = appendSource(dst, s.Source)
+		dst = appendVarint(dst, int64(s.Clock))
+		dst = appendUvarint(dst, uint64(s.Position))
+		var flags byte
+		if s.Ended {
+			flags |= flagEnded
+		}
+		dst = append(dst, flags)
+		dst = appendVarint(dst, int64(s.EndAt))
+		dst = appendUvarint(dst, uint64(s.EndPosition))
+	}
+	dst = appendUvarint(dst, uint64(len(l.Positions)))
+	for _, p := range l.Positions {
+		dst = appendString(dst, p.Topic)
+		dst = appendUvarint(dst, uint64(p.NextOffset))
+	}
+	return dst
+}
+
+// DecodeLane reads what Append wrote. b is not kept.
+func DecodeLane(b []byte) (Lane, error) {
+	r := reader{b: b}
+	r.version()
+	l := Lane{
+		Definition:  r.string(64),
+		Version:     r.varint(),
+		Hash:        r.string(128),
+		PublishFrom: instant.Instant(r.varint()),
+		Watermark:   instant.Instant(r.varint()),
+		ClosedUntil: instant.Instant(r.varint()),
+		TooLate:     r.varint(),
+	}
+	for range r.count() {
+		s := SourceState{Source: r.source(), Clock: instant.Instant(r.varint()), Position: r.offset()}
+		flags := r.byte()
+		if flags > flagEnded {
+			r.fail("flags %#x", flags)
+		}
+		s.Ended = flags&flagEnded != 0
+		s.EndAt = instant.Instant(r.varint())
+		s.EndPosition = r.offset()
+		if r.err != nil {
+			break
+		}
+		l.Sources = append(l.Sources, s)
+	}
+	for range r.count() {
+		p := Position{Topic: r.string(maxTopicBytes), NextOffset: r.offset()}
+		if r.err != nil {
+			break
+		}
+		l.Positions = append(l.Positions, p)
+	}
+	r.end()
+	if r.err != nil {
+		return Lane{}, fmt.Errorf("decode a lane's state record: %w", r.err)
+	}
+	return l, nil
+}
+
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > maxListed {
+		r.fail("a list of %d", n)
+		return 0
+	}
+	return int(n)
+}
