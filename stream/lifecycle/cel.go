@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/google/cel-go/cel"
 	celast "github.com/google/cel-go/common/ast"
@@ -30,19 +29,19 @@ const (
 	scopeMessage                // where, value, key: the message
 )
 
-// checkers are the type-checking environments: they hold declarations only and
-// are built once, since building one costs milliseconds.
-var checkers = sync.OnceValue(func() map[scope]*cel.Env {
-	out := map[scope]*cel.Env{}
-	for _, s := range []scope{scopeCondition, scopeMessage} {
-		env, err := cel.NewCustomEnv(declarations(s)...)
-		if err != nil {
-			panic(fmt.Sprintf("lifecycle: the table of functions is inconsistent: %v", err))
-		}
-		out[s] = env
+// checker is the type-checking environment of a scope: declarations only. Building
+// one costs milliseconds, so a compiler keeps it.
+func (c *compiler) checker(s scope) *cel.Env {
+	if env, ok := c.checkers[s]; ok {
+		return env
 	}
-	return out
-})
+	env, err := cel.NewCustomEnv(declarations(s)...)
+	if err != nil {
+		panic(fmt.Sprintf("lifecycle: the table of functions is inconsistent: %v", err))
+	}
+	c.checkers[s] = env
+	return env
+}
 
 func declarations(s scope) []cel.EnvOption {
 	b, n, t, dyn, ts := cel.BoolType, cel.DoubleType, cel.StringType, cel.DynType, cel.TimestampType
@@ -124,7 +123,7 @@ func overloadID(name string, args []*cel.Type) string {
 // parseCEL parses and type-checks one expression; integer literals become numbers
 // and params.NAME the constant it stands for.
 func (c *compiler) parseCEL(text definition.Text, s scope) (*celast.AST, bool) {
-	env := checkers()[s]
+	env := c.checker(s)
 	parsed, issues := env.Parse(text.Value)
 	if issues != nil && issues.Err() != nil {
 		c.celIssues(text, issues)
@@ -146,46 +145,49 @@ func (c *compiler) parseCEL(text definition.Text, s scope) (*celast.AST, bool) {
 
 // normalise replaces, in place, literals and params of one expression node.
 func (c *compiler) normalise(text definition.Text, ast *celast.AST, e celast.Expr) {
-	fac := celast.NewExprFactory()
-	switch e.Kind() {
-	case celast.LiteralKind:
-		switch lit := e.AsLiteral().(type) {
-		case types.Int:
-			if lit > 999_999_999_999_999 || lit < -999_999_999_999_999 {
-				c.problem(c.place(text, ast, e), "%d is too large: a number has at most 15 digits", int64(lit))
-				return
-			}
-			e.SetKindCase(fac.NewLiteral(e.ID(), types.Double(float64(lit))))
-		case types.Double:
-			if d, ok := literalDecimal(float64(lit)); !ok || len(strings.Trim(strings.Map(digitsOnly, d.String()), "0")) > 15 {
-				c.problem(c.place(text, ast, e), "a number has at most 15 digits and is below 10^14")
-			}
-		case types.Uint, types.Bytes:
-			c.problem(c.place(text, ast, e), "numbers are written plainly and text in quotes")
-		}
-	case celast.SelectKind:
-		sel := e.AsSelect()
-		if sel.Operand().Kind() != celast.IdentKind || sel.Operand().AsIdent() != "params" || sel.IsTestOnly() {
+	if e.Kind() == celast.LiteralKind {
+		c.normaliseLiteral(text, ast, e)
+		return
+	}
+	if e.Kind() != celast.SelectKind {
+		return
+	}
+	sel, fac := e.AsSelect(), celast.NewExprFactory()
+	if sel.Operand().Kind() != celast.IdentKind || sel.Operand().AsIdent() != "params" || sel.IsTestOnly() {
+		return
+	}
+	p, ok := c.params[sel.FieldName()]
+	switch {
+	case !ok:
+		c.problem(c.place(text, ast, e), "there is no param %q%s", sel.FieldName(), didYouMean(sel.FieldName(), sortedKeys(c.params)))
+	case p.IsString:
+		e.SetKindCase(fac.NewLiteral(e.ID(), types.String(p.Value.Value)))
+	case p.Value.Value == "true", p.Value.Value == "false":
+		e.SetKindCase(fac.NewLiteral(e.ID(), types.Bool(p.Value.Value == "true")))
+	default:
+		f, err := strconv.ParseFloat(p.Value.Value, 64)
+		if _, ok := decimal.Parse(p.Value.Value); err != nil || !ok {
+			c.problem(p.Value.Pos, "param %s is no number", sel.FieldName())
 			return
 		}
-		p, ok := c.params[sel.FieldName()]
-		if !ok {
-			c.problem(c.place(text, ast, e), "there is no param %q%s", sel.FieldName(), didYouMean(sel.FieldName(), sortedKeys(c.params)))
+		e.SetKindCase(fac.NewLiteral(e.ID(), types.Double(f)))
+	}
+}
+
+func (c *compiler) normaliseLiteral(text definition.Text, ast *celast.AST, e celast.Expr) {
+	switch lit := e.AsLiteral().(type) {
+	case types.Int:
+		if lit > 999_999_999_999_999 || lit < -999_999_999_999_999 {
+			c.problem(c.place(text, ast, e), "%d is too large: a number has at most 15 digits", int64(lit))
 			return
 		}
-		switch {
-		case p.IsString:
-			e.SetKindCase(fac.NewLiteral(e.ID(), types.String(p.Value.Value)))
-		case p.Value.Value == "true", p.Value.Value == "false":
-			e.SetKindCase(fac.NewLiteral(e.ID(), types.Bool(p.Value.Value == "true")))
-		default:
-			f, err := strconv.ParseFloat(p.Value.Value, 64)
-			if _, ok := decimal.Parse(p.Value.Value); err != nil || !ok {
-				c.problem(p.Value.Pos, "param %s is no number", sel.FieldName())
-				return
-			}
-			e.SetKindCase(fac.NewLiteral(e.ID(), types.Double(f)))
+		e.SetKindCase(celast.NewExprFactory().NewLiteral(e.ID(), types.Double(float64(lit))))
+	case types.Double:
+		if d, ok := literalDecimal(float64(lit)); !ok || len(strings.Trim(strings.Map(digitsOnly, d.String()), "0")) > 15 {
+			c.problem(c.place(text, ast, e), "a number has at most 15 digits and is below 10^14")
 		}
+	case types.Uint, types.Bytes:
+		c.problem(c.place(text, ast, e), "numbers are written plainly and text in quotes")
 	}
 }
 

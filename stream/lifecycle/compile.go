@@ -9,6 +9,8 @@ import (
 	"strings"
 	_ "time/tzdata" // a definition's time zone must mean the same on every machine
 
+	"github.com/google/cel-go/cel"
+
 	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
@@ -112,12 +114,11 @@ func (b *bitset) meets(o *bitset) bool {
 	return b[0]&o[0]|b[1]&o[1]|b[2]&o[2]|b[3]&o[3] != 0
 }
 
-func (b *bitset) empty() bool { return *b == bitset{} }
-
 // compiler gathers a Model and all that can be said against the definition.
 type compiler struct {
 	*Model
 	problems      []definition.Problem
+	checkers      map[scope]*cel.Env
 	params        map[string]definition.Param
 	eventByName   map[string]*eventDef
 	modelByName   map[string]int // rule indices before ordering
@@ -137,6 +138,7 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 			byEvent: map[string][]int{}, eventNames: map[string]string{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
 		},
 		params:      map[string]definition.Param{},
+		checkers:    map[scope]*cel.Env{},
 		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{},
 	}
 	c.knownBit = c.nextBit()

@@ -210,7 +210,7 @@ func (m *Model) playOn(ev *eval, closure []int, at int64) {
 			continue
 		}
 		ev.deadline = never
-		stage := mb.stage
+		var stage int32
 		switch {
 		case r.model:
 			stage = r.stage(ev)

@@ -71,6 +71,7 @@ func constant(v value) node {
 	case isBool:
 		t := v.tri()
 		n.b = func(*eval) tri { return t }
+	default:
 	}
 	return n
 }

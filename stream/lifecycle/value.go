@@ -116,7 +116,7 @@ func fromJSON(raw []byte) value {
 // lives as long as the message, and whoever keeps it clones it.
 func textFromJSON(raw []byte) value {
 	if inner := raw[1 : len(raw)-1]; len(inner) > 0 && bytes.IndexByte(inner, '\\') < 0 {
-		return value{kind: isText, s: unsafe.String(&inner[0], len(inner))}
+		return value{kind: isText, s: unsafe.String(&inner[0], len(inner))} //nolint:gosec // nobody writes to a message while it is folded
 	}
 	text, ok := event.Text(raw)
 	if !ok {
@@ -180,7 +180,7 @@ func (v value) text() (string, bool) {
 		return v.s, true
 	case isNumber:
 		if len(v.raw) > 0 {
-			return unsafe.String(&v.raw[0], len(v.raw)), true
+			return unsafe.String(&v.raw[0], len(v.raw)), true //nolint:gosec // as above
 		}
 		return v.n.String(), true
 	case isBool:
