@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package aggregate is pure: it folds what happened in one lane into absolute counts
+// and sums per period, event and stage, and per period and change of stage.
+//
+//	t := aggregate.New(def, lane)
+//	t.Add(&activity)          // an accepted event and what it counted as
+//	t.AddTransition(&record)  // a stage change
+//	for _, a := range t.Changed() { … } // what changed since the last call
+//
+// Values are absolute, never deltas: a repeated record changes no total. A worker
+// brackets its transactions with Commit and Rollback. A period closes once it lies
+// CloseAfter behind the clock given to Close; without a clock (a replay) none does.
+// A Totals belongs to one goroutine at a time.
+package aggregate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/definition"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+)
+
+// CloseAfter is how long behind the clock totals still change. What lies further
+// back is counted as too late, whatever the grain of the period, so that the grains
+// agree with each other.
+const CloseAfter = 35 * 24 * time.Hour
+
+// sweepEvery is how far the closing instant must move before hours are looked
+// through for those to drop: looking costs the number of hours kept.
+const sweepEvery = 24 * time.Hour
+
+// grains in the order of cell.grain.
+var grains = [...]record.Grain{record.Hour, record.Day, record.Week, record.Month}
+
+// dims is what a total is kept by, beside its period.
+type dims struct {
+	measure      record.Measure
+	event        string
+	model, stage string
+	from, to     string
+	cause        record.CauseType
+}
+
+// series is the totals of one dims. last holds the cell used last per grain: events
+// come roughly in time order, so it is nearly always the one wanted.
+type series struct {
+	dims dims
+	last [len(grains)]*cell
+}
+
+type cellKey struct {
+	series *series
+	grain  uint8
+	period instant.Instant
+}
+
+type value struct {
+	count int64
+	sum   decimal.Decimal
+}
+
+type cell struct {
+	cellKey
+	value
+	committed value // as of the last Commit; meant while touched
+	touched   bool
+}
+
+// Totals are the totals of one lane.
+type Totals struct {
+	definition string
+	models     []string
+	lane       int32
+	zone       *time.Location
+
+	series  map[dims]*series
+	cells   map[cellKey]*cell
+	periods map[instant.Instant][len(grains)]instant.Instant // of each quarter of an hour seen
+
+	touched []*cell
+	dropped []*cell // hours that leave at the next Commit
+
+	now, committed meta
+}
+
+type meta struct {
+	closedUntil instant.Instant
+	sweptAt     instant.Instant
+	tooLate     int64
+}
+
+// New is a lane without totals. Of def the name, the models' names and the
+// zone are used.
+func New(def *definition.Definition, lane int32) *Totals {
+	zone := def.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	none := meta{closedUntil: instant.None, sweptAt: instant.None}
+	models := make([]string, len(def.Models))
+	for i := range def.Models {
+		models[i] = def.Models[i].Name.Value
+	}
+	return &Totals{
+		definition: def.Name.Value, models: models, lane: lane, zone: zone,
+		series:  map[dims]*series{},
+		cells:   map[cellKey]*cell{},
+		periods: map[instant.Instant][len(grains)]instant.Instant{},
+		now:     none, committed: none,
+	}
+}
+
+// Add counts each occurrence of a at its own time: once for all customers, and once
+// per model by the stage held just before. A refund counts nothing and takes its
+// value off, at the time of what it refunds. a is not kept.
+func (t *Totals) Add(a *record.Activity) {
+	for i := range a.Occurrence {
+		o := &a.Occurrence[i]
+		if t.late(o.At) {
+			continue
+		}
+		add := value{count: 1}
+		if o.Refund {
+			add.count = 0
+		}
+		if o.HasValue {
+			add.sum = o.Value
+		}
+		if add == (value{}) {
+			continue
+		}
+		periods := t.periodsOf(o.At)
+		t.add(dims{measure: record.MeasureEvent, event: o.Event}, periods, add)
+		for _, model := range t.models {
+			t.add(dims{measure: record.MeasureEvent, event: o.Event, model: model, stage: stageIn(a, model)}, periods, add)
+		}
+	}
+}
+
+// stageIn is the stage held just before; empty before the customer's first evaluation.
+func stageIn(a *record.Activity, model string) string {
+	for i := range a.Stages {
+		if a.Stages[i].Model == model {
+			return a.Stages[i].Stage
+		}
+	}
+	return ""
+}
+
+// AddTransition counts a stage change at its effective_at; other kinds are not
+// counted. r is not kept.
+func (t *Totals) AddTransition(r *record.Record) {
+	if r.Kind != record.StageChange || t.late(r.EffectiveAt) {
+		return
+	}
+	d := dims{measure: record.MeasureTransition, model: r.Model, from: r.From, to: r.To, cause: r.Cause.Type}
+	t.add(d, t.periodsOf(r.EffectiveAt), value{count: 1})
+}
+
+func (t *Totals) late(at instant.Instant) bool {
+	if at >= t.now.closedUntil { // None is less than every instant
+		return false
+	}
+	t.now.tooLate++
+	return true
+}
+
+func (t *Totals) add(d dims, periods [len(grains)]instant.Instant, v value) {
+	s := t.series[d]
+	if s == nil {
+		s = t.newSeries(d)
+	}
+	for g, period := range periods {
+		c := s.last[g]
+		if c == nil || c.period != period {
+			c = t.cell(cellKey{s, uint8(g), period})
+			s.last[g] = c
+		}
+		if !c.touched {
+			c.touched, c.committed = true, c.value
+			t.touched = append(t.touched, c)
+		}
+		c.count += v.count
+		// A sum beyond what a decimal can hold (10^14) stays at the bound.
+		if sum, ok := decimal.Add(c.sum, v.sum); ok {
+			c.sum = sum
+		} else {
+			c.sum = max(min(sum, decimal.Limit-1), -decimal.Limit+1)
+		}
+	}
+}
+
+// newSeries copies d's texts: they may be views of a batch that is about to go.
+func (t *Totals) newSeries(d dims) *series {
+	d.event, d.model, d.stage = strings.Clone(d.event), strings.Clone(d.model), strings.Clone(d.stage)
+	d.from, d.to = strings.Clone(d.from), strings.Clone(d.to)
+	d.measure, d.cause = record.Measure(strings.Clone(string(d.measure))), record.CauseType(strings.Clone(string(d.cause)))
+	s := &series{dims: d}
+	t.series[d] = s
+	return s
+}
+
+func (t *Totals) cell(k cellKey) *cell {
+	c := t.cells[k]
+	if c == nil {
+		c = &cell{cellKey: k}
+		t.cells[k] = c
+	}
+	return c
+}
+
+// Changed are the totals that changed since the last call, as they now stand,
+// ordered by measure, grain, period and dimensions. It commits.
+func (t *Totals) Changed() []record.Aggregate {
+	var changed []record.Aggregate
+	t.Each(func(a *record.Aggregate, _, _ []byte) { changed = append(changed, *a) })
+	t.Commit()
+	return changed
+}
+
+// Each calls fn with every total changed since the last Commit, in Changed's order,
+// with its key and value for the changelog. These are valid only during the call.
+func (t *Totals) Each(fn func(a *record.Aggregate, key, value []byte)) {
+	slices.SortFunc(t.touched, compareCells)
+	var key, val []byte
+	for _, c := range t.touched {
+		key, val = appendKey(key[:0], c), appendValue(val[:0], c.value)
+		a := t.aggregate(c)
+		fn(&a, key, val)
+	}
+}
+
+// EachDropped calls fn with the changelog key of every hour that is no longer kept.
+func (t *Totals) EachDropped(fn func(key []byte)) {
+	var key []byte
+	for _, c := range t.dropped {
+		key = appendKey(key[:0], c)
+		fn(key)
+	}
+}
+
+func (t *Totals) aggregate(c *cell) record.Aggregate {
+	d := &c.series.dims
+	return record.Aggregate{
+		Definition: t.definition, Lane: t.lane,
+		Measure: d.measure, Grain: grains[c.grain], Period: c.period,
+		Event: d.event, Model: d.model, Stage: d.stage, From: d.from, To: d.to, Cause: d.cause,
+		Count: c.count, Sum: c.sum,
+	}
+}
+
+// Commit makes what happened since the last Commit final.
+func (t *Totals) Commit() {
+	for _, c := range t.touched {
+		c.touched = false
+	}
+	t.touched = t.touched[:0]
+	for _, c := range t.dropped {
+		delete(t.cells, c.cellKey)
+		if c.series.last[c.grain] == c {
+			c.series.last[c.grain] = nil
+		}
+	}
+	t.dropped = nil
+	t.committed = t.now
+}
+
+// Rollback takes back what happened since the last Commit.
+func (t *Totals) Rollback() {
+	for _, c := range t.touched {
+		c.touched, c.value = false, c.committed
+		if c.value == (value{}) { // it did not exist
+			delete(t.cells, c.cellKey)
+			if c.series.last[c.grain] == c {
+				c.series.last[c.grain] = nil
+			}
+		}
+	}
+	t.touched = t.touched[:0]
+	t.dropped = nil
+	t.now = t.committed
+}
+
+// Close says where the clock stands, after every deadline up to it has fired: what
+// lies CloseAfter behind it is closed, and hours that end there are dropped.
+func (t *Totals) Close(clock instant.Instant) {
+	if clock == instant.None {
+		return
+	}
+	until := clock.Add(-CloseAfter)
+	if until <= t.now.closedUntil {
+		return
+	}
+	t.now.closedUntil = until
+	if t.now.sweptAt != instant.None && until < t.now.sweptAt.Add(sweepEvery) {
+		return
+	}
+	t.now.sweptAt = until
+	t.dropped = t.dropped[:0]
+	for _, c := range t.cells {
+		if c.grain == 0 && c.period.Add(time.Hour) <= until && !c.touched {
+			t.dropped = append(t.dropped, c)
+		}
+	}
+	slices.SortFunc(t.dropped, compareCells)
+	for at := range t.periods {
+		if at < until {
+			delete(t.periods, at)
+		}
+	}
+}
+
+// ClosedUntil is the instant before which totals no longer change; instant.None if none is closed.
+func (t *Totals) ClosedUntil() instant.Instant { return t.now.closedUntil }
+
+// TooLate is how many occurrences and changes came after their period had closed.
+func (t *Totals) TooLate() int64 { return t.now.tooLate }

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"lapwing/schemas/event"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/mailbox"
+	"lapwing/schemas/topics"
+)
+
+// ClockMode says what a source's clock is.
+type ClockMode string
+
+// The clock modes.
+const (
+	// ClockWall: the wall clock once a source is read to its end, the newest record
+	// timestamp in a backlog.
+	ClockWall ClockMode = "wall"
+	// ClockEvent: the newest event time consumed, no wall clock at all; for replays.
+	ClockEvent ClockMode = "event"
+)
+
+// PublishAll is the value of Config.PublishFrom that publishes every change.
+const PublishAll = "all"
+
+// Input is one topic of events.
+type Input struct {
+	Topic string `yaml:"topic"`
+	// Keyed: the record key is the customer, partitioned as Kafka's default
+	// partitioner does over as many partitions as there are lanes: no detour.
+	Keyed bool `yaml:"keyed"`
+	// IgnoreClock takes the input out of the lanes' clocks: for imports of old events,
+	// which may then be late.
+	IgnoreClock bool `yaml:"ignore_clock"`
+}
+
+// Config is what a Worker and a Router need to know. Start from Default.
+type Config struct {
+	Brokers []string `yaml:"brokers"` // host:port, at least one
+	Prefix  string   `yaml:"prefix"`  // before every topic's name
+	Group   string   `yaml:"group"`   // names the consumer groups and transactional ids
+	// Instance tells this process from the others of the group and must stay the same
+	// over a restart: the successor takes over at once what its predecessor left open.
+	Instance   string `yaml:"instance"`
+	Generation uint32 `yaml:"generation"` // from 1; another one computes beside this one
+	Slots      int    `yaml:"slots"`      // transactions that run beside each other in this process, 1 to 64
+	Lanes      int32  `yaml:"lanes"`      // partitions of the lanes' topics, 1 to 4096; fixed for a generation
+	// Replication of the topics that are created; -1: the cluster's default.
+	Replication int16     `yaml:"replication"`
+	Inputs      []Input   `yaml:"inputs"`
+	Clock       ClockMode `yaml:"clock"`
+	// PublishFrom: changes effective before it are history. An RFC 3339 time; "all"
+	// publishes every change; empty: the definition's publish_from, else the moment
+	// the definition was activated.
+	PublishFrom string `yaml:"publish_from"`
+
+	CommitInterval time.Duration `yaml:"commit_interval"`  // longest a transaction takes in events, 1 ms to 5 s
+	MaxPollRecords int           `yaml:"max_poll_records"` // records taken in at a time, 1 to 1,000,000
+	// MaxTransactionRecords ends a transaction before its interval has passed.
+	MaxTransactionRecords int `yaml:"max_transaction_records"`
+	// Wave is how many silent customers of a lane have their deadlines fired in one
+	// transaction: the wave of a midnight is spread over many, with live events between.
+	Wave int `yaml:"wave"`
+	// CacheCustomers is how many decoded customers a lane keeps at hand.
+	CacheCustomers int           `yaml:"cache_customers"`
+	ClockInterval  time.Duration `yaml:"clock_interval"` // how often clocks are asked for and forwarded, 10 ms to 1 s
+
+	MaxMessageBytes int           `yaml:"max_message_bytes"` // of an input message; more is a dead letter
+	MaxDepth        int           `yaml:"max_depth"`         // levels of an input message
+	MaxFuture       time.Duration `yaml:"max_future"`        // how far an event may be ahead of its record
+
+	SessionTimeout     time.Duration `yaml:"session_timeout"`     // of the consumer group
+	TransactionTimeout time.Duration `yaml:"transaction_timeout"` // longest an abandoned transaction holds up readers
+}
+
+// Default is a configuration with everything set but Brokers, Instance and Inputs.
+func Default() Config {
+	l := event.DefaultLimits()
+	return Config{
+		Prefix: topics.DefaultPrefix, Group: "lapwing", Generation: 1, Slots: 2, Lanes: 12, Replication: -1,
+		Clock:          ClockWall,
+		CommitInterval: 100 * time.Millisecond, MaxPollRecords: 20_000, MaxTransactionRecords: 100_000,
+		Wave: 5_000, CacheCustomers: 200_000, ClockInterval: 500 * time.Millisecond,
+		MaxMessageBytes: l.MaxBytes, MaxDepth: l.MaxDepth, MaxFuture: l.MaxFuture,
+		SessionTimeout: 15 * time.Second, TransactionTimeout: 10 * time.Second,
+	}
+}
+
+// Kafka's rule for a topic's name; a prefix and a group keep to it too.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// Validate reports every problem, each with the field, its value and what would be right.
+func (c *Config) Validate() error {
+	var problems []error
+	bad := func(field string, value any, want string) {
+		problems = append(problems, fmt.Errorf("%s is %v: want %s", field, value, want))
+	}
+	if len(c.Brokers) == 0 {
+		bad("brokers", "[]", "at least one host:port")
+	}
+	if c.Prefix != "" && !topicName.MatchString(c.Prefix) {
+		bad("prefix", fmt.Sprintf("%q", c.Prefix), "letters, digits, dots, underscores and dashes")
+	}
+	for field, value := range map[string]string{"group": c.Group, "instance": c.Instance} {
+		if !topicName.MatchString(value) {
+			bad(field, fmt.Sprintf("%q", value), "1 to 249 letters, digits, dots, underscores and dashes")
+		}
+	}
+	if c.Generation == 0 || c.Generation > maxGeneration {
+		bad("generation", c.Generation, "1 to 32767")
+	}
+	between(bad, "slots", c.Slots, 1, 64)
+	between(bad, "lanes", c.Lanes, 1, 4096)
+	if c.Replication == 0 || c.Replication < -1 {
+		bad("replication", c.Replication, "-1 (the cluster's default) or at least 1")
+	}
+	c.validateInputs(bad)
+	if c.Clock != ClockWall && c.Clock != ClockEvent {
+		bad("clock", fmt.Sprintf("%q", c.Clock), `"wall" or "event"`)
+	}
+	if _, _, err := c.publishFrom(); err != nil {
+		bad("publish_from", fmt.Sprintf("%q", c.PublishFrom), `an RFC 3339 time, "all", or nothing`)
+	}
+	between(bad, "commit_interval", c.CommitInterval, time.Millisecond, 5*time.Second)
+	between(bad, "max_poll_records", c.MaxPollRecords, 1, 1_000_000)
+	between(bad, "max_transaction_records", c.MaxTransactionRecords, 1, 10_000_000)
+	between(bad, "wave", c.Wave, 1, 1_000_000)
+	between(bad, "cache_customers", c.CacheCustomers, 1, 1<<30)
+	between(bad, "clock_interval", c.ClockInterval, 10*time.Millisecond, time.Second)
+	between(bad, "max_message_bytes", c.MaxMessageBytes, 1, topics.LargeMessageBytes/2)
+	between(bad, "max_depth", c.MaxDepth, 1, 1000)
+	between(bad, "max_future", c.MaxFuture, 0, 3660*24*time.Hour)
+	between(bad, "session_timeout", c.SessionTimeout, time.Second, 5*time.Minute)
+	between(bad, "transaction_timeout", c.TransactionTimeout, time.Second, 5*time.Minute)
+	return errors.Join(problems...)
+}
+
+// maxGeneration leaves a row's version (generation << 48 | offset) positive.
+const maxGeneration = 1<<15 - 1
+
+func (c *Config) validateInputs(bad func(field string, value any, want string)) {
+	if len(c.Inputs) == 0 {
+		bad("inputs", "[]", "at least one topic")
+		return
+	}
+	seen := map[string]bool{}
+	holds := false
+	for i, in := range c.Inputs {
+		field := fmt.Sprintf("inputs[%d].topic", i)
+		switch {
+		case !topicName.MatchString(in.Topic):
+			bad(field, fmt.Sprintf("%q", in.Topic), "a topic's name")
+		case seen[in.Topic]:
+			bad(field, fmt.Sprintf("%q", in.Topic), "each topic once")
+		case c.ours(in.Topic):
+			bad(field, fmt.Sprintf("%q", in.Topic), "a topic that Lapwing does not write itself")
+		}
+		seen[in.Topic] = true
+		holds = holds || !in.IgnoreClock
+	}
+	if !holds {
+		bad("inputs", "all with ignore_clock", "at least one input that the clock follows")
+	}
+}
+
+func (c *Config) ours(topic string) bool {
+	for _, t := range topics.All() {
+		if t.Full(c.Prefix) == topic {
+			return true
+		}
+	}
+	return false
+}
+
+func between[T int | int32 | time.Duration](bad func(string, any, string), field string, v, low, high T) {
+	if v < low || v > high {
+		bad(field, v, fmt.Sprintf("%v to %v", low, high))
+	}
+}
+
+// publishFrom is the instant of PublishFrom; set is false if it is empty.
+func (c *Config) publishFrom() (at instant.Instant, set bool, err error) {
+	switch c.PublishFrom {
+	case "":
+		return instant.None, false, nil
+	case PublishAll:
+		return instant.None, true, nil
+	}
+	at, ok := instant.Parse(c.PublishFrom)
+	if !ok {
+		return instant.None, false, fmt.Errorf("%q is no RFC 3339 time", c.PublishFrom)
+	}
+	return at, true, nil
+}
+
+func (c *Config) topic(name string) string { return c.Prefix + name }
+
+// workerGroup and routerGroup carry the generation, so that generations read apart.
+func (c *Config) workerGroup() string { return fmt.Sprintf("%s.g%d", c.Group, c.Generation) }
+func (c *Config) routerGroup() string { return fmt.Sprintf("%s-router.g%d", c.Group, c.Generation) }
+
+// member is the stable name of one slot: instance id and transactional id.
+func (c *Config) member(role string, slot int) string {
+	if role == "" {
+		return fmt.Sprintf("%s-%s-%d", c.workerGroup(), c.Instance, slot)
+	}
+	return fmt.Sprintf("%s-%s-%d", c.routerGroup(), c.Instance, slot)
+}
+
+func (c *Config) limits() event.Limits {
+	return event.Limits{MaxBytes: c.MaxMessageBytes, MaxDepth: c.MaxDepth, MaxFuture: c.MaxFuture}
+}
+
+// keyed and routed are the topics of the two ways in.
+func (c *Config) keyed() []string  { return c.inputTopics(true) }
+func (c *Config) routed() []string { return c.inputTopics(false) }
+
+func (c *Config) inputTopics(keyed bool) []string {
+	var names []string
+	for _, in := range c.Inputs {
+		if in.Keyed == keyed {
+			names = append(names, in.Topic)
+		}
+	}
+	return names
+}
+
+// sources are all sources that can reach a lane and hold its clock; partitions gives
+// the number of partitions of each routed input.
+func (c *Config) sources(lane int32, partitions map[string]int32) []mailbox.Source {
+	var s []mailbox.Source
+	for _, in := range c.Inputs {
+		switch {
+		case in.IgnoreClock:
+		case in.Keyed:
+			s = append(s, mailbox.Source{Topic: in.Topic, Partition: lane})
+		default:
+			for p := range partitions[in.Topic] {
+				s = append(s, mailbox.Source{Topic: in.Topic, Partition: p})
+			}
+		}
+	}
+	return s
+}
