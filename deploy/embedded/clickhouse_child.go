@@ -103,11 +103,12 @@ func runChild() (err error) {
 	if err != nil {
 		return err
 	}
-	web, err := net.Listen("tcp", cfg.HTTPAddr)
+	var listen net.ListenConfig
+	web, err := listen.Listen(ctx, "tcp", cfg.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
 	}
-	native, err := net.Listen("tcp", cfg.NativeAddr)
+	native, err := listen.Listen(ctx, "tcp", cfg.NativeAddr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the native protocol: %w", err), web.Close())
 	}

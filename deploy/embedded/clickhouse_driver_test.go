@@ -49,7 +49,7 @@ func mustExec(t testing.TB, conn clickhouse.Conn, query string, args ...any) {
 }
 
 // scalar runs a query with one value.
-func scalar[T any](t testing.TB, ctx context.Context, conn clickhouse.Conn, query string, args ...any) (v T) {
+func scalar[T any](ctx context.Context, t testing.TB, conn clickhouse.Conn, query string, args ...any) (v T) {
 	t.Helper()
 	if err := conn.QueryRow(ctx, query, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", query, err)
@@ -93,7 +93,7 @@ func TestClickHouseDriver(t *testing.T) {
 			if v, err := conn.ServerVersion(); err != nil || v.Version.Major != 26 {
 				t.Fatalf("server version %v, %v", v, err)
 			}
-			if db := scalar[string](t, t.Context(), conn, "SELECT currentDatabase()"); db != ch.Database {
+			if db := scalar[string](t.Context(), t, conn, "SELECT currentDatabase()"); db != ch.Database {
 				t.Fatalf("the current database is %q", db)
 			}
 			t.Run("types", func(t *testing.T) { driverTypes(t, conn) })
@@ -125,9 +125,16 @@ func driverTypes(t *testing.T, conn clickhouse.Conn) {
 		small := uint8(i)
 		return []any{
 			uint64(i), fmt.Sprint("s\x00;'\"\\", i), fmt.Sprint("lc", i%5), lcn,
-			ts.Add(time.Duration(i) * time.Millisecond), ts.Truncate(24 * time.Hour), n, []string{"x", fmt.Sprint(i)}, []string{"p", "q"}[:i%3], map[string]float64{"k": float64(i)},
-			map[string]string{"k": "v"}, decimal.New(int64(i)*100, -4), []string{"a", "b"}[i%2], id, float64(i) / 3, map[string]any{"x": int64(i), "y": "yy"}, i%2 == 0,
-			"abcd", big.NewInt(int64(-i)), ts.Truncate(time.Second), [][]*uint8{{&small, nil}, {}},
+			ts.Add(time.Duration(i) * time.Millisecond), ts.Truncate(24 * time.Hour), n,
+			[]string{"x", fmt.Sprint(i)},
+			[]string{"p", "q"}[:i%3],
+			map[string]float64{"k": float64(i)},
+			map[string]string{"k": "v"},
+			decimal.New(int64(i)*100, -4), []string{"a", "b"}[i%2], id, float64(i) / 3,
+			map[string]any{"x": int64(i), "y": "yy"},
+			i%2 == 0,
+			"abcd", big.NewInt(int64(-i)), ts.Truncate(time.Second),
+			[][]*uint8{{&small, nil}, {}},
 		}
 	}
 	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO types")
@@ -240,23 +247,23 @@ func driverJSON(t *testing.T, conn clickhouse.Conn) {
 
 func driverParameters(t *testing.T, conn clickhouse.Conn) {
 	ctx := t.Context()
-	if s := scalar[string](t, ctx, conn, "SELECT concat(?, '-', toString(?))", "a'b", 5); s != "a'b-5" {
+	if s := scalar[string](ctx, t, conn, "SELECT concat(?, '-', toString(?))", "a'b", 5); s != "a'b-5" {
 		t.Fatal(s)
 	}
-	if s := scalar[string](t, ctx, conn, "SELECT @s", clickhouse.Named("s", "nm")); s != "nm" {
+	if s := scalar[string](ctx, t, conn, "SELECT @s", clickhouse.Named("s", "nm")); s != "nm" {
 		t.Fatal(s)
 	}
 	server := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"n": "7", "s": "q'w"}))
-	if s := scalar[string](t, server, conn, "SELECT concat({s:String}, toString({n:UInt8}))"); s != "q'w7" {
+	if s := scalar[string](server, t, conn, "SELECT concat({s:String}, toString({n:UInt8}))"); s != "q'w7" {
 		t.Fatal(s)
 	}
 	const query = "SELECT getSetting('max_block_size')"
-	before := scalar[uint64](t, ctx, conn, "SELECT toUInt64(getSetting('max_block_size'))")
+	before := scalar[uint64](ctx, t, conn, "SELECT toUInt64(getSetting('max_block_size'))")
 	set := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_threads": 1, "max_block_size": 777}))
-	if v := scalar[uint64](t, set, conn, "SELECT toUInt64(getSetting('max_block_size'))"); v != 777 {
+	if v := scalar[uint64](set, t, conn, "SELECT toUInt64(getSetting('max_block_size'))"); v != 777 {
 		t.Fatalf("%s: %d in the query that sets it", query, v)
 	}
-	if v := scalar[uint64](t, ctx, conn, "SELECT toUInt64(getSetting('max_block_size'))"); v != before {
+	if v := scalar[uint64](ctx, t, conn, "SELECT toUInt64(getSetting('max_block_size'))"); v != before {
 		t.Fatalf("%s: %d after the query that set it, %d before", query, v, before)
 	}
 	wrong := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"no_such_setting": 1}))
@@ -270,7 +277,7 @@ func driverParameters(t *testing.T, conn clickhouse.Conn) {
 	}
 	for range 2 { // the second finds no table of the first in its way
 		external := clickhouse.Context(ctx, clickhouse.WithExternalTable(table))
-		if n := scalar[uint64](t, external, conn, "SELECT sum(a) FROM sent"); n != 3 {
+		if n := scalar[uint64](external, t, conn, "SELECT sum(a) FROM sent"); n != 3 {
 			t.Fatal(n)
 		}
 	}
@@ -292,7 +299,7 @@ func driverExceptions(t *testing.T, conn clickhouse.Conn) {
 	wantCode(t, err, 395)
 	mustExec(t, conn, "CREATE OR REPLACE TABLE target (a UInt64) ENGINE = MergeTree ORDER BY a")
 	wantCode(t, conn.Exec(ctx, "INSERT INTO target SELECT a FROM input('a UInt64') FORMAT CSV 1"), 48)
-	if n := scalar[uint64](t, ctx, conn, "SELECT count() FROM target"); n != 0 {
+	if n := scalar[uint64](ctx, t, conn, "SELECT count() FROM target"); n != 0 {
 		t.Fatal(n)
 	}
 }
@@ -317,14 +324,14 @@ func driverInserts(t *testing.T, conn clickhouse.Conn) {
 		t.Fatal(err)
 	}
 	mustExec(t, conn, "INSERT INTO ins SELECT 4, 'four', 4")
-	if s := scalar[string](t, ctx, conn, "SELECT toString(groupArray((id, s, n))) FROM (SELECT * FROM ins ORDER BY id)"); s != `[(1,'none',NULL),(2,'it\'s',NULL),(3,'none',NULL),(4,'four',4)]` {
+	if s := scalar[string](ctx, t, conn, "SELECT toString(groupArray((id, s, n))) FROM (SELECT * FROM ins ORDER BY id)"); s != `[(1,'none',NULL),(2,'it\'s',NULL),(3,'none',NULL),(4,'four',4)]` {
 		t.Fatal(s)
 	}
 	for i := range 3 { // two tokens
 		token := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": fmt.Sprint("token", i/2)}))
 		send(token, "INSERT INTO ins (id)", uint64(100+i))
 	}
-	if n := scalar[uint64](t, ctx, conn, "SELECT count() FROM ins WHERE id >= 100"); n != 2 {
+	if n := scalar[uint64](ctx, t, conn, "SELECT count() FROM ins WHERE id >= 100"); n != 2 {
 		t.Fatalf("%d rows of 2 deduplication tokens", n)
 	}
 	aborted, err := conn.PrepareBatch(ctx, "INSERT INTO ins (id)")
@@ -334,7 +341,7 @@ func driverInserts(t *testing.T, conn clickhouse.Conn) {
 	if err := errors.Join(aborted.Append(uint64(999)), aborted.Abort()); err != nil {
 		t.Fatal(err)
 	}
-	if n := scalar[uint64](t, ctx, conn, "SELECT count() FROM ins WHERE id = 999"); n != 0 {
+	if n := scalar[uint64](ctx, t, conn, "SELECT count() FROM ins WHERE id = 999"); n != 0 {
 		t.Fatal("rows of an aborted batch are stored")
 	}
 }

@@ -308,7 +308,7 @@ func TestClickHouseNativeSession(t *testing.T) {
 	ctx := t.Context()
 	threads := func(settings clickhouse.Settings) uint64 {
 		t.Helper()
-		return scalar[uint64](t, clickhouse.Context(ctx, clickhouse.WithSettings(settings)), conn, "SELECT toUInt64(getSetting('max_threads'))")
+		return scalar[uint64](clickhouse.Context(ctx, clickhouse.WithSettings(settings)), t, conn, "SELECT toUInt64(getSetting('max_threads'))")
 	}
 	before := threads(nil)
 	mustExec(t, conn, "SET max_threads = 3")
@@ -320,12 +320,12 @@ func TestClickHouseNativeSession(t *testing.T) {
 	}
 	mustExec(t, conn, "CREATE TEMPORARY TABLE mine (a Int8)")
 	mustExec(t, conn, "INSERT INTO mine VALUES (5)")
-	if a := scalar[int8](t, ctx, conn, "SELECT a FROM mine"); a != 5 {
+	if a := scalar[int8](ctx, t, conn, "SELECT a FROM mine"); a != 5 {
 		t.Error(a)
 	}
 	// Another connection has neither.
 	fresh := openClient(t, o)
-	if n := scalar[uint64](t, ctx, fresh, "SELECT toUInt64(getSetting('max_threads'))"); n != before {
+	if n := scalar[uint64](ctx, t, fresh, "SELECT toUInt64(getSetting('max_threads'))"); n != before {
 		t.Errorf("max_threads is %d on a fresh connection, %d is the default", n, before)
 	}
 	wantCode(t, fresh.Exec(ctx, "SELECT a FROM mine"), 60)

@@ -90,7 +90,7 @@ func TestClickHouseKeepsItsDataAndEndsWithoutATrace(t *testing.T) {
 
 	mustExec(t, conn, "CREATE TABLE kept (a UInt64) ENGINE = MergeTree ORDER BY a")
 	mustExec(t, conn, "INSERT INTO kept VALUES (1), (2)")
-	if zone := scalar[string](t, t.Context(), conn, "SELECT timezone()"); zone != "UTC" {
+	if zone := scalar[string](t.Context(), t, conn, "SELECT timezone()"); zone != "UTC" {
 		t.Errorf("the time zone is %s", zone)
 	}
 	_ = conn.Close()
@@ -112,7 +112,7 @@ func TestClickHouseKeepsItsDataAndEndsWithoutATrace(t *testing.T) {
 	if ch.Password != "as wished" {
 		t.Errorf("the password is %q", ch.Password)
 	}
-	if n := scalar[uint64](t, t.Context(), openClient(t, ch.Options()), "SELECT sum(a) FROM kept"); n != 3 {
+	if n := scalar[uint64](t.Context(), t, openClient(t, ch.Options()), "SELECT sum(a) FROM kept"); n != 3 {
 		t.Errorf("the sum is %d after a restart", n)
 	}
 }
@@ -297,7 +297,7 @@ func TestClickHouseStopsWhatNobodyWaitsFor(t *testing.T) {
 	ch := start(t, embedded.ClickHouseConfig{Dir: t.TempDir()})
 	watch := openClient(t, ch.Options())
 	running := func() uint64 {
-		return scalar[uint64](t, t.Context(), watch, "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%' AND query NOT LIKE '%system.processes%'")
+		return scalar[uint64](t.Context(), t, watch, "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%' AND query NOT LIKE '%system.processes%'")
 	}
 	for name, protocol := range map[string]clickhouse.Protocol{"native": clickhouse.Native, "http": clickhouse.HTTP} {
 		t.Run(name, func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestClickHouseClosesAmidStatements(t *testing.T) {
 		}()
 	}
 	eventually(t, "both run", func() bool {
-		return scalar[uint64](t, t.Context(), watch, "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sum(sleepEachRow%'") == 2
+		return scalar[uint64](t.Context(), t, watch, "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sum(sleepEachRow%'") == 2
 	})
 	if err := ch.Close(); err != nil {
 		t.Error(err)
@@ -399,7 +399,7 @@ func TestClickHouseServesManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := scalar[uint64](t, t.Context(), clients[0], "SELECT uniqExact(w, i) FROM many"); n != workers*rounds*batchRows {
+	if n := scalar[uint64](t.Context(), t, clients[0], "SELECT uniqExact(w, i) FROM many"); n != workers*rounds*batchRows {
 		t.Errorf("%d rows of %d", n, workers*rounds*batchRows)
 	}
 }

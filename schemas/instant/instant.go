@@ -18,8 +18,9 @@ type Instant int64
 const (
 	// None is "no instant": null in a record, never in a state.
 	None Instant = math.MinInt64
-	// Min and Max bound what an event time may be: Min <= t < Max.
+	// Min is the first instant that an event time may be.
 	Min Instant = 0
+	// Max is the first instant after those that an event time may be: Min <= t < Max.
 	Max Instant = 7_289_654_400_000 // 2201-01-01T00:00:00Z
 )
 

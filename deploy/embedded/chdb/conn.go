@@ -45,7 +45,7 @@ func (l *Library) Connect(args ...string) (*Conn, error) {
 		argv = append(argv, &s[0])
 	}
 	argv = append(argv, nil)
-	outer := l.connect(int32(len(argv)-1), unsafe.Pointer(&argv[0])) //nolint:gosec // a handful of arguments
+	outer := l.connect(int32(len(argv)-1), unsafe.Pointer(&argv[0])) // a handful of arguments
 	runtime.KeepAlive(argv)
 	if outer == 0 {
 		return nil, ErrConnect

@@ -63,7 +63,7 @@ func (f *fetcher) download(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was only read
 	start := time.Now()
 	f.announce("fetching the ClickHouse engine once (libchdb %s, %d MB, from %s) into %s\n", rel.version, res.ContentLength/1_000_000, registry.Host, filepath.Dir(path))
 	bar := f.bar(res.ContentLength)
@@ -89,7 +89,7 @@ func (f *fetcher) statedIntegrity(ctx context.Context, registry *url.URL, author
 	if err != nil {
 		return "", err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was only read
 	var meta struct {
 		Dist struct{ Integrity string }
 	}
@@ -127,7 +127,7 @@ func (f *fetcher) get(ctx context.Context, address *url.URL, authorization strin
 // bar shows how far the download is if a person is looking on.
 func (f *fetcher) bar(total int64) *progressbar.ProgressBar {
 	file, ok := f.progress.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return progressbar.DefaultBytesSilent(total)
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(file), progressbar.OptionShowBytes(true),
@@ -229,7 +229,7 @@ func (f *fetcher) fromNodeModules(path string) (found bool, err error) {
 	}
 	for dir := f.workDir; ; dir = filepath.Dir(dir) {
 		candidate := filepath.Join(dir, "node_modules", f.release.scope, f.release.name, "libchdb.so")
-		if source, err := os.Open(candidate); err == nil {
+		if source, err := os.Open(candidate); err == nil { //nolint:gosec // G304: a node_modules folder at or above the working folder; only the pinned digest is taken
 			err := f.copyPinned(source, path)
 			_ = source.Close()
 			if !errors.Is(err, ErrDigest) { // another release's file is passed over

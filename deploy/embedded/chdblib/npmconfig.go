@@ -63,14 +63,14 @@ var variable = regexp.MustCompile(`\$\{([^${}]+)\}`)
 
 // read adds the settings of one file, which need not exist.
 func (c npmConfig) read(path string, env map[string]string) error {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // G304: the user names their own settings file, as to npm
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read npm's settings: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())

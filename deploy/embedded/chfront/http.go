@@ -57,7 +57,7 @@ func writeException(w http.ResponseWriter, e *exception) {
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Del("Content-Encoding")
 	w.WriteHeader(httpStatus(e.code))
-	_, _ = io.WriteString(w, e.Error()+" (version 26.7 (embedded))\n")
+	_, _ = io.WriteString(w, e.Error()+" (version 26.7 (embedded))\n") //nolint:gosec // G705: plain text, as the header says
 }
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, params url.Values) error {
@@ -92,7 +92,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, params url.Va
 		if body, err = decodeBody(body, r.Header.Get("Content-Encoding"), params.Get("decompress") == "1"); err != nil {
 			return err
 		}
-		defer body.Close()
+		defer func() { _ = body.Close() }() // it was only read
 	}
 	queryParams, undo, err := s.prepareSession(conn, r, params, tables, tag)
 	if err != nil {
@@ -341,15 +341,15 @@ func (q *httpRequest) insert(st statement, body io.Reader) error {
 func appendAll(in *chdb.Insert, body io.Reader) error {
 	piece := make([]byte, 1<<20)
 	for {
-		n, err := readPiece(body, piece)
-		if err != nil && err != io.EOF {
+		n, last, err := readPiece(body, piece)
+		if err != nil {
 			in.Cancel()
 			return refuse(codeCannotReadAllData, "Cannot read the rows, the insert is dropped: %v. (CANNOT_READ_ALL_DATA)", err)
 		}
 		if appendErr := in.Append(piece[:n]); appendErr != nil {
 			return appendErr
 		}
-		if err == io.EOF {
+		if last {
 			return nil
 		}
 	}

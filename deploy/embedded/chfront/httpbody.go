@@ -64,21 +64,21 @@ type bodyReader struct {
 	io.Closer
 }
 
-// readPiece fills p as far as the body goes. It returns io.EOF, with the last
-// bytes, only for a body that ended where it should.
+// readPiece fills p as far as the body goes. A piece is the last, and without an
+// error, only if the body ended where it should.
 //
 // The protocol's decompressor wraps the io.EOF of a clean end, and
 // io.ErrUnexpectedEOF where the body breaks off inside a block.
-func readPiece(body io.Reader, p []byte) (n int, err error) {
+func readPiece(body io.Reader, p []byte) (n int, last bool, err error) {
 	for n < len(p) && err == nil {
 		var k int
 		k, err = body.Read(p[n:])
 		n += k
 	}
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
+		return n, true, nil
 	}
-	return n, err
+	return n, false, err
 }
 
 // externalTable is a table that a client sends along with its query.
@@ -103,7 +103,7 @@ func readMultipart(r *http.Request, params url.Values) ([]externalTable, error) 
 	tables := []externalTable{}
 	for {
 		part, err := form.NextPart()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // NextPart returns io.EOF itself at the form's end, and wraps it where the form breaks off
 			return tables, nil
 		}
 		if err != nil {

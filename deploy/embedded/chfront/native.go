@@ -99,7 +99,7 @@ func (c *columnCursor) opaqueColumn(start int, typ string, rows uint64, last boo
 			return err
 		}
 	}
-	if err := col.Decode(r, int(rows)); err != nil { //nolint:gosec // rows of one block of the engine
+	if err := col.Decode(r, int(rows)); err != nil { // rows of one block of the engine
 		return err
 	}
 	c.pos = len(c.b) - source.Len() - buffered.Buffered()

@@ -55,7 +55,7 @@ func (c *columnCursor) skip(count, width uint64) {
 		c.err = errShortBlock
 	}
 	if c.err == nil {
-		c.pos += int(count * width) //nolint:gosec // at most the block's length
+		c.pos += int(count * width) // at most the block's length
 	}
 }
 
@@ -234,9 +234,10 @@ func splitArguments(list string) (args []string) {
 	for i := 0; i < len(list); i++ {
 		switch ch := list[i]; {
 		case quoted != 0:
-			if ch == '\\' {
+			switch ch {
+			case '\\':
 				i++
-			} else if ch == quoted {
+			case quoted:
 				quoted = 0
 			}
 		case ch == '\'' || ch == '`' || ch == '"':

@@ -50,7 +50,7 @@ func (s *Server) serveNative(ctx context.Context, listener net.Listener) error {
 			return fmt.Errorf("accept a native connection: %w", err)
 		}
 		conns.Go(func() {
-			defer socket.Close()
+			defer func() { _ = socket.Close() }() // the client may be gone
 			defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
 			// The driver's codec may panic on malformed packets; that ends the
 			// connection, not the engine.
@@ -127,10 +127,10 @@ func (c *nativeConn) handshake() error {
 	if code := hello.number(); hello.err == nil && code != uint64(chproto.ClientCodeHello) {
 		return fmt.Errorf("unexpected first packet %d", code)
 	}
-	hello.text()                                          // client name
-	hello.number()                                        // its version, major
-	hello.number()                                        // and minor
-	c.revision = int(min(hello.number(), nativeRevision)) //nolint:gosec // bounded
+	hello.text()   // client name
+	hello.number() // its version, major
+	hello.number() // and minor
+	c.revision = int(min(hello.number(), nativeRevision))
 	database, user, password := hello.text(), hello.text(), hello.text()
 	if hello.err != nil {
 		return fmt.Errorf("read the client's hello: %w", hello.err)
@@ -203,7 +203,7 @@ func (c *nativeConn) report(err error) error {
 	e := asException(err)
 	c.out.Reset()
 	chproto.ServerCodeException.Encode(&c.out)
-	packet := chproto.Exception{Code: chproto.Error(e.code), Name: "DB::Exception", Message: "DB::Exception: " + e.message} //nolint:gosec // codes are small
+	packet := chproto.Exception{Code: chproto.Error(e.code), Name: "DB::Exception", Message: "DB::Exception: " + e.message} // codes are small
 	packet.EncodeAware(&c.out, c.revision)
 	if err := c.flush(); err != nil {
 		return err
@@ -229,8 +229,8 @@ func (c *nativeConn) readBlock() (name string, block *proto.Block, err error) {
 		c.r.EnableCompression()
 		defer c.r.DisableCompression()
 	}
-	block = &proto.Block{ServerContext: serverContext(uint64(c.revision))} //nolint:gosec // not negative
-	if err := block.Decode(c.r, uint64(c.revision)); err != nil {          //nolint:gosec // not negative
+	block = &proto.Block{ServerContext: serverContext(uint64(c.revision))}
+	if err := block.Decode(c.r, uint64(c.revision)); err != nil {
 		return "", nil, fmt.Errorf("read a data packet: %w", err)
 	}
 	return name, block, nil
@@ -240,7 +240,7 @@ func (c *nativeConn) readBlock() (name string, block *proto.Block, err error) {
 func (c *nativeConn) sendBlocks(b []byte) error {
 	for len(b) > 0 {
 		var err error
-		if c.block, b, err = rewriteBlock(c.block[:0], b, uint64(c.revision)); err != nil { //nolint:gosec // not negative
+		if c.block, b, err = rewriteBlock(c.block[:0], b, uint64(c.revision)); err != nil {
 			return err
 		}
 		chproto.ServerCodeData.Encode(&c.out)
