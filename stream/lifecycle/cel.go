@@ -5,6 +5,8 @@ package lifecycle
 import (
 	"fmt"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -177,14 +179,14 @@ func (c *compiler) normalise(text definition.Text, ast *celast.AST, e celast.Exp
 func (c *compiler) normaliseLiteral(text definition.Text, ast *celast.AST, e celast.Expr) {
 	switch lit := e.AsLiteral().(type) {
 	case types.Int:
-		if lit > 999_999_999_999_999 || lit < -999_999_999_999_999 {
-			c.problem(c.place(text, ast, e), "%d is too large: a number has at most 15 digits", int64(lit))
+		if _, ok := decimal.FromInt(int64(lit)); !ok {
+			c.problem(c.place(text, ast, e), "%d is no number here: numbers are below 10^14", int64(lit))
 			return
 		}
 		e.SetKindCase(celast.NewExprFactory().NewLiteral(e.ID(), types.Double(float64(lit))))
 	case types.Double:
 		if d, ok := literalDecimal(float64(lit)); !ok || len(strings.Trim(strings.Map(digitsOnly, d.String()), "0")) > 15 {
-			c.problem(c.place(text, ast, e), "a number has at most 15 digits and is below 10^14")
+			c.problem(c.place(text, ast, e), "this is no number here: numbers have at most 15 digits and are below 10^14")
 		}
 	case types.Uint, types.Bytes:
 		c.problem(c.place(text, ast, e), "numbers are written plainly and text in quotes")
@@ -217,7 +219,7 @@ func (c *compiler) celIssues(text definition.Text, issues *cel.Issues) {
 		} else if strings.HasPrefix(message, "found no matching overload for '") {
 			message = explainOverload(message)
 		} else {
-			message = explainSyntax(message)
+			message = explainSyntax(text.Value, message)
 		}
 		c.problem(position(text, e.Location.Line(), e.Location.Column()), "%s", message)
 	}
@@ -232,10 +234,21 @@ func (c *compiler) undeclared(name string) string {
 	}
 	var names []string
 	for _, f := range functions {
+		if f.name == name {
+			return name + "() belongs to conditions: where, value and key read the message alone"
+		}
 		names = append(names, f.name)
 	}
-	names = append(names, messageNames...)
-	return fmt.Sprintf("%s is not known here%s", name, didYouMean(name, names))
+	if slices.Contains(messageNames, name) {
+		return name + " belongs to the where, value and key of an event: a condition reads the customer, for example trait('country')"
+	}
+	if _, ok := c.eventByName[name]; ok {
+		return fmt.Sprintf("%s is not known here; the name of an event stands in quotes: '%s'", name, name)
+	}
+	if operator, ok := operators.FindReverse(name); ok && operator != "" {
+		return fmt.Sprintf("the operator %s does not exist here", operator)
+	}
+	return fmt.Sprintf("%s is not known here%s", name, didYouMean(name, append(names, messageNames...)))
 }
 
 // explainOverload says in plain words that an operator or function got the wrong arguments.
@@ -250,14 +263,50 @@ func explainOverload(message string) string {
 		}
 	}
 	shown := strings.Trim(strings.ReplaceAll(name, "_", " "), " ")
+	if operator, ok := operators.FindReverse(name); ok && operator != "" {
+		shown = operator
+	}
 	return fmt.Sprintf("%s cannot be applied to (%s)", shown, applied)
 }
 
-// explainSyntax leaves out the parser's list of all that could have come instead.
-func explainSyntax(message string) string {
+// slips are what people coming from other languages write, by what the parser says of it.
+var slips = []struct{ said, advice string }{
+	{"<EOF>", "the expression ends too early"},
+	{"token recognition error at: '=", "to compare, write =="},
+	{"token recognition error at: '‘", "write straight quotes: '"},
+	{"token recognition error at: '’", "write straight quotes: '"},
+	{"token recognition error at: '“", "write straight quotes: '"},
+	{"token recognition error at: '”", "write straight quotes: '"},
+	{"token recognition error at: '&", "write && for and"},
+	{"token recognition error at: '|", "write || for or"},
+	{"input 'and'", "write && for and"},
+	{"input 'AND'", "write && for and"},
+	{"input 'or'", "write || for or"},
+	{"input 'OR'", "write || for or"},
+	{"input 'not'", "write ! for not"},
+	{"input 'NOT'", "write ! for not"},
+}
+
+// duration is one that was written without quotes, such as 90d.
+var duration = regexp.MustCompile(`(?:^|[^'\w])-?\d+[smhdw]\b`)
+
+// explainSyntax says what to write instead, where the slip is a known one, and else
+// leaves out the parser's list of all that could have come.
+func explainSyntax(text, message string) string {
+	for _, s := range slips {
+		if strings.Contains(message, s.said) {
+			return s.advice
+		}
+	}
+	if d := duration.FindString(text); d != "" {
+		d = strings.TrimLeft(d, " ,(")
+		return fmt.Sprintf("a duration stands in quotes: '%s'", d)
+	}
 	message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting ")
-	if strings.Contains(message, "<EOF>") {
-		return "the expression ends too early"
+	for _, prefix := range []string{"mismatched input ", "extraneous input ", "no viable alternative at input "} {
+		if what, ok := strings.CutPrefix(message, prefix); ok {
+			return what + " is not expected here: is an operator, a comma or a quote missing before it?"
+		}
 	}
 	return message
 }

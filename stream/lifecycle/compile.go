@@ -169,6 +169,10 @@ func (c *compiler) problem(pos definition.Pos, format string, args ...any) {
 	c.problems = append(c.problems, definition.Problem{Pos: pos, Message: fmt.Sprintf(format, args...)})
 }
 
+func (c *compiler) warn(pos definition.Pos, format string, args ...any) {
+	c.problems = append(c.problems, definition.Problem{Pos: pos, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
 func (c *compiler) nextBit() int {
 	c.bits++
 	return c.bits - 1
@@ -235,6 +239,9 @@ func (c *compiler) declareRules() {
 
 // expression compiles one expression of any type; x says where it stands.
 func (c *compiler) expression(text definition.Text, x exprCompiler) func(*eval) value {
+	if strings.TrimSpace(text.Value) == "" {
+		return nil // left out where it must not be: the parser has said so
+	}
 	ast, ok := c.parseCEL(text, x.scope)
 	if !ok {
 		return nil
@@ -245,6 +252,9 @@ func (c *compiler) expression(text definition.Text, x exprCompiler) func(*eval) 
 
 // condition compiles an expression that must be true or false.
 func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps map[int]bool) func(*eval) tri {
+	if strings.TrimSpace(text.Value) == "" {
+		return nil // left out where it must not be: the parser has said so
+	}
 	ast, ok := c.parseCEL(text, s)
 	if !ok {
 		return nil

@@ -63,14 +63,14 @@ func TestRefusedConditions(t *testing.T) {
 		{`in_segment('s')`, 1, "s reads itself"},
 		{`in_segment('t')`, 12, `there is no segment "t"`},
 		{`assigned('winback')`, 1, "campaigns, which this version does not understand yet"},
-		{`trait('a') == 1234567890123456`, 15, "at most 15 digits"},
+		{`trait('a') == 1234567890123456`, 15, "numbers are below 10^14"},
 		{`seen('purchase')`, 1, "seen(text) is written seen(event, window)"},
 		{`seen('purchase', params.quit)`, 24, `there is no param "quit"; did you mean "quiet"?`},
 		{`nevr('purchase')`, 1, `nevr is not known here; did you mean "never"?`},
 		{`trait('tags').exists(x, x == 'vip')`, 15, "only in where, value and key"},
 		{`seen('purchase', trait('w'))`, 18, "is a text written out"},
 		{`never('purchase') &&`, 21, "ends too early"},
-		{`properties.total > 1`, 1, "properties is not known here"},
+		{`properties.total > 1`, 1, "properties belongs to the where, value and key of an event"},
 	} {
 		t.Run(c.condition, func(t *testing.T) {
 			m, problems := compileText(t, segmentDefinition(c.condition))
@@ -99,7 +99,7 @@ func TestAcceptedConditions(t *testing.T) {
 		`seen('purchase', params.quiet) && count('purchase') >= params.enough && params.on`,
 		`trait('vip')`,
 		`"trait('age') >= 18 && 'fr' in ['fr', 'de']"`,
-		`trait('a') == 999999999999999`,
+		`trait('a') == 99999999999999`,
 		`sum('purchase') / count('purchase') > 2.5 * 3`,
 		`stage_for('value', 'buyer', '2w') && due('renewal', '-3d')`,
 	} {
@@ -168,6 +168,26 @@ func TestRetention(t *testing.T) {
 		}
 		if e := m.events[0]; e.keep != c.keep || e.horizon != c.horizon {
 			t.Errorf("%s keeps %d instants of %d ms, want %d of %d", c.condition, e.keep, e.horizon, c.keep, c.horizon)
+		}
+	}
+}
+
+// What can never hold, or looks less far than it seems, is said but not refused.
+func TestWarnedConditions(t *testing.T) {
+	for condition, says := range map[string]string{
+		`count('visit', '1d') >= '2'`:                    "a number is compared with a text, which never holds",
+		`"never('visit') == 1"`:                          "a condition is compared with a number, which never holds",
+		`count('visit', '9d') > count('purchase', '9d')`: "reads the newest 4096 instants",
+		`count('visit', '9d') * 2 >= 9000`:               "reads the newest 4096 instants",
+	} {
+		m, problems := compileText(t, segmentDefinition(condition))
+		if m == nil || len(problems) == 0 || !problems[0].Warning || !strings.Contains(problems[0].Message, says) {
+			t.Errorf("%s: %v", condition, problems)
+		}
+	}
+	for _, condition := range []string{`count('visit', '9d') >= 20`, `count('hourly', '9d') > count('visit')`} {
+		if _, problems := compileText(t, segmentDefinition(condition)); len(problems) > 0 {
+			t.Errorf("%s: %v", condition, problems)
 		}
 	}
 }

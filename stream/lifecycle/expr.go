@@ -364,6 +364,7 @@ func junction(a, b func(*eval) tri, and bool) node {
 
 // equality tests equal values.
 func (x *exprCompiler) equality(e celast.Expr, a, b node, negate bool) node {
+	x.warnTypes(e, a, b)
 	a, b = x.narrowed(e, a, b, false), x.narrowed(e, b, a, false)
 	av, bv := a.v, b.v
 	return boolNode(func(ev *eval) tri {
@@ -384,6 +385,7 @@ func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) nod
 	}
 	*n.taken = true
 	if other.lit == nil || other.lit.kind != isNumber {
+		x.warnNewest(e)
 		return numberNode(n.windowed(maxKept))
 	}
 	if other.lit.n > maxKept*decimal.Scale {
@@ -397,8 +399,38 @@ func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) nod
 	return numberNode(n.windowed(max(limit, 1)))
 }
 
+// warnNewest says of a count that is not simply compared with a number how far it looks.
+func (x *exprCompiler) warnNewest(e celast.Expr) {
+	x.warn(x.place(x.text, x.ast, e), "this count reads the newest %d instants of a customer; with `resolution: 1h` on its event it reads all", maxKept)
+}
+
+// staticKind is what a node can only be; isUnknown if it may be anything.
+func (n node) staticKind() kind {
+	switch {
+	case n.lit != nil:
+		return n.lit.kind
+	case n.n != nil:
+		return isNumber
+	case n.b != nil:
+		return isBool
+	default:
+		return isUnknown
+	}
+}
+
+// kindNames are what people call the kinds of values.
+var kindNames = map[kind]string{isBool: "condition", isNumber: "number", isText: "text", isTime: "time", isList: "list", isObject: "object"}
+
+// warnTypes says of a comparison of different types that it never holds.
+func (x *exprCompiler) warnTypes(e celast.Expr, a, b node) {
+	if k, l := a.staticKind(), b.staticKind(); k != isUnknown && l != isUnknown && k != l {
+		x.warn(x.place(x.text, x.ast, e), "a %s is compared with a %s, which never holds", kindNames[k], kindNames[l])
+	}
+}
+
 // comparison orders two values; reaching tells >= and < (seen from a) from > and <=.
 func (x *exprCompiler) comparison(e celast.Expr, a, b node, reaching bool, holds func(sign int) bool) node {
+	x.warnTypes(e, a, b)
 	a, b = x.narrowed(e, a, b, reaching), x.narrowed(e, b, a, !reaching)
 	if a.n != nil && b.n != nil {
 		an, bn := a.n, b.n

@@ -37,7 +37,7 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 	if len(x.problems) > before {
 		return constant(value{})
 	}
-	return x.build(f, a)
+	return x.build(f, a, e)
 }
 
 // resolved are a call's arguments.
@@ -151,7 +151,7 @@ func (e *eventDef) retain(instants int, window int64) {
 	}
 }
 
-func (x *exprCompiler) build(f *function, a resolved) node {
+func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 	var e *eventDef
 	if len(a.events) > 0 {
 		e = a.events[0]
@@ -182,7 +182,7 @@ func (x *exprCompiler) build(f *function, a resolved) node {
 			return truth(s.total > 0 && (o.total == 0 || s.last > o.last))
 		})
 	case "count":
-		return x.buildCount(e, w)
+		return x.buildCount(e, w, call)
 	case "sum", "avg", "min", "max":
 		which := map[string]statistic{"sum": statSum, "avg": statAvg, "min": statMin, "max": statMax}[f.name]
 		e.retain(maxKept, w)
@@ -255,7 +255,7 @@ func (x *exprCompiler) build(f *function, a resolved) node {
 	}
 }
 
-func (x *exprCompiler) buildCount(e *eventDef, w int64) node {
+func (x *exprCompiler) buildCount(e *eventDef, w int64, call celast.Expr) node {
 	if w == never {
 		return integerNode(func(ev *eval) int64 { return ev.s.series[e.index].total })
 	}
@@ -284,6 +284,7 @@ func (x *exprCompiler) buildCount(e *eventDef, w int64) node {
 	n.v = func(ev *eval) value { return number(all(ev)) }
 	x.atEnd = append(x.atEnd, func() {
 		if !*n.taken {
+			x.warnNewest(call)
 			all = windowed(maxKept)
 		}
 	})

@@ -39,6 +39,17 @@ func (m *Model) openSegments(s *State) []openSegment {
 	return open
 }
 
+// Dropped is how many instants of an event fell out of the newest 4,096 that sum,
+// avg, min, max, unique and days read; 0 for an event that the definition lacks.
+func (m *Model) Dropped(s *State, event string) int64 {
+	for i, e := range m.events {
+		if e.name == event && s.series != nil {
+			return s.series[i].dropped
+		}
+	}
+	return 0
+}
+
 // Profile is the customer's public profile now. It costs a look ahead per model.
 // The customer must have begun.
 func (m *Model) Profile(s *State, customer string) record.Profile {
