@@ -78,7 +78,7 @@ func (r *rule) stage(ev *eval) int32 {
 }
 
 func (st *step) stageChange(ev *eval, r *rule, mb *membership, stage int32, now int64, why cause) {
-	rec := st.record(record.StageChange, now, why)
+	rec := st.record(&st.out.Records, record.StageChange, now, why)
 	rec.Model, rec.To = r.name, r.stages[stage].name
 	rec.Cause.Condition = r.stages[stage].text
 	if mb.stage != noStage {
@@ -93,11 +93,11 @@ func (st *step) stageChange(ev *eval, r *rule, mb *membership, stage int32, now 
 	mb.sequence++
 	mb.stage, mb.since = stage, now
 	rec.Sequence = mb.sequence
-	st.publish(&st.out.Records, rec)
+	rec.SetID()
 }
 
 func (st *step) segmentChange(r *rule, mb *membership, entered bool, now int64, why cause, to *[]record.Record) {
-	rec := st.record(record.SegmentChange, now, why)
+	rec := st.record(to, record.SegmentChange, now, why)
 	rec.Segment, rec.Entered = r.name, entered
 	mb.stage = noStage
 	if entered {
@@ -109,7 +109,7 @@ func (st *step) segmentChange(r *rule, mb *membership, entered bool, now int64, 
 	mb.sequence++
 	mb.since = now
 	rec.Sequence = mb.sequence
-	st.publish(to, rec)
+	rec.SetID()
 }
 
 // byChange moves a customer between the segments of one `by:` rule: the old one is
@@ -120,7 +120,7 @@ func (st *step) byChange(ev *eval, r *rule, mb *membership, now int64, why cause
 		return false
 	}
 	change := func(value string, entered bool) {
-		rec := st.record(record.SegmentChange, now, why)
+		rec := st.record(to, record.SegmentChange, now, why)
 		rec.Segment, rec.Entered = r.name+"="+value, entered
 		if entered {
 			rec.Cause.Condition = r.text
@@ -128,7 +128,7 @@ func (st *step) byChange(ev *eval, r *rule, mb *membership, now int64, why cause
 			rec.Cause.Left = r.text
 		}
 		rec.Sequence = mb.by.nextSequence(value)
-		st.publish(to, rec)
+		rec.SetID()
 	}
 	if mb.stage == inSegment {
 		change(mb.by.value, false)

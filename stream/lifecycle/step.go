@@ -472,30 +472,31 @@ func (st *step) expire(at int64) {
 	s, m, out := st.s, st.m, st.out
 	for _, i := range m.modelRules {
 		r, mb := &m.rules[i], &s.rules[i]
-		rec := st.record(record.StageChange, at, cause{kind: record.CauseExpired})
+		rec := st.record(&out.Records, record.StageChange, at, cause{kind: record.CauseExpired})
 		mb.sequence++
 		rec.Sequence, rec.Model, rec.From, rec.Since = mb.sequence, r.name, r.stages[mb.stage].name, instant.Instant(mb.since)
-		rec.NextDeadline = instant.None
-		rec.Cause.Left = ""
-		st.publish(&out.Records, rec)
+		rec.SetID()
 	}
 	for _, open := range m.openSegments(s) {
-		rec := st.record(record.SegmentChange, at, cause{kind: record.CauseExpired})
+		rec := st.record(&out.Records, record.SegmentChange, at, cause{kind: record.CauseExpired})
 		rec.Segment, rec.Sequence = open.name, open.sequence+1
-		st.publish(&out.Records, rec)
+		rec.SetID()
 	}
 	s.end()
 	out.Changed, out.Ended = true, true
 }
 
-// record is a new record with the fields all changes have.
-func (st *step) record(kind record.Kind, at int64, why cause) record.Record {
-	r := record.Record{
-		Kind: kind, CustomerID: st.customer, Definition: st.m.def.Name.Value, DefinitionVersion: st.m.def.Version,
-		EffectiveAt: instant.Instant(at), DetectedAt: st.detected,
-		Since: instant.None, NextDeadline: instant.None,
-		Cause: record.Cause{Type: why.kind, EventTime: instant.None},
-	}
+// record appends a new record, with the fields all changes have, to one of the
+// output's lists; the caller fills in the rest and calls SetID. The pointer is good
+// until the next one.
+func (st *step) record(to *[]record.Record, kind record.Kind, at int64, why cause) *record.Record {
+	*to = append(*to, record.Record{})
+	r := &(*to)[len(*to)-1]
+	r.Kind, r.CustomerID = kind, st.customer
+	r.Definition, r.DefinitionVersion = st.m.def.Name.Value, st.m.def.Version
+	r.EffectiveAt, r.DetectedAt = instant.Instant(at), st.detected
+	r.Since, r.NextDeadline = instant.None, instant.None
+	r.Cause.Type, r.Cause.EventTime = why.kind, instant.None
 	if st.detected == instant.None {
 		r.DetectedAt = r.EffectiveAt
 	}
@@ -513,9 +514,4 @@ func (m *Model) eventName(name []byte) string {
 		return known
 	}
 	return string(name)
-}
-
-func (st *step) publish(to *[]record.Record, r record.Record) {
-	r.SetID()
-	*to = append(*to, r)
 }
