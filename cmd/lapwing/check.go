@@ -20,8 +20,8 @@ func (a *app) checkCommand() *cobra.Command {
 All problems are printed, each as file:line:column: message and the line with a caret.`,
 		Example: "  lapwing check lifecycle.yaml",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			model, warnings, err := a.loadDefinition(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			model, warnings, err := a.loadDefinition(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -3,11 +3,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"lapwing/schemas/definition"
@@ -20,7 +20,7 @@ import (
 const maxDefinitionBytes = 1<<20 + 1
 
 // readDefinition reads what ref names: a file, "-" for stdin, or preset:NAME.
-func (a *app) readDefinition(ref string) (source []byte, err error) {
+func (a *app) readDefinition(ctx context.Context, ref string) (source []byte, err error) {
 	if name, ok := strings.CutPrefix(ref, "preset:"); ok {
 		source, ok := presets.Get(name)
 		if !ok {
@@ -28,18 +28,14 @@ func (a *app) readDefinition(ref string) (source []byte, err error) {
 		}
 		return source, nil
 	}
-	in := a.stdin
-	if ref != "-" {
-		file, err := os.Open(ref) //nolint:gosec // the user names it
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no file %s; a definition that ships is named like preset:%s", ref, presets.Names()[0])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("open the definition: %w", err)
-		}
-		defer func() { _ = file.Close() }() // it was only read
-		in = file
+	in, err := a.openInput(ctx, ref)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s; a definition that ships is named like preset:%s", ref, presets.Names()[0])
 	}
+	if err != nil {
+		return nil, fmt.Errorf("open the definition: %w", err)
+	}
+	defer func() { _ = in.Close() }() // it was only read
 	source, err = io.ReadAll(io.LimitReader(in, maxDefinitionBytes))
 	if err != nil {
 		return nil, fmt.Errorf("read the definition: %w", err)
@@ -49,8 +45,8 @@ func (a *app) readDefinition(ref string) (source []byte, err error) {
 
 // loadDefinition reads, parses and compiles. Problems that are errors are printed
 // and end in errFailed; warnings are returned for who wants to show them.
-func (a *app) loadDefinition(ref string) (*lifecycle.Model, []definition.Problem, error) {
-	source, err := a.readDefinition(ref)
+func (a *app) loadDefinition(ctx context.Context, ref string) (*lifecycle.Model, []definition.Problem, error) {
+	source, err := a.readDefinition(ctx, ref)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -56,7 +56,7 @@ Everything is gone at the end, unless --keep leaves it up to play with.`,
 }
 
 func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
-	model, _, err := a.loadDefinition("preset:" + preset)
+	model, _, err := a.loadDefinition(ctx, "preset:"+preset)
 	if err != nil {
 		return err
 	}

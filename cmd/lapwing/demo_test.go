@@ -96,7 +96,7 @@ func throughTheBroker(ctx context.Context, t *testing.T) []*kgo.Record {
 	t.Helper()
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.WarnLevel))
 	a := &app{env: noEnv, stdout: io.Discard, stderr: io.Discard}
-	model, _, err := a.loadDefinition("preset:customer-value")
+	model, _, err := a.loadDefinition(ctx, "preset:customer-value")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ Lines that cannot be used are counted by cause on standard error; empty lines ar
 	return c
 }
 
-func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) bool, sources []string) (err error) {
+func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) bool, sources []string) error {
 	if f.definition == "" {
 		return usageError("say which definition: -d FILE or -d preset:customer-value")
 	}
@@ -71,6 +71,9 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 		if until, ok = instant.Parse(f.until); !ok {
 			return usageError("--until %q is no time between 1970 and 2200; write it like 1998-06-30 or 1998-06-30T12:00:00Z", f.until)
 		}
+	}
+	if given("only") && len(f.only) == 0 {
+		f.only = []string{""} // no kind, as between two commas
 	}
 	kinds, err := parseKinds(f.only)
 	if err != nil {
@@ -82,10 +85,15 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	if len(sources) == 0 {
 		sources = []string{"-"}
 	}
-	if err := checkSources(sources); err != nil {
+	if err := checkSources(f.definition, sources); err != nil {
 		return err
 	}
-	model, _, err := a.loadDefinition(f.definition)
+	if given("dead-letters") {
+		if err := a.checkDeadLetters(f.deadLetters, f.definition, sources); err != nil {
+			return err
+		}
+	}
+	model, _, err := a.loadDefinition(ctx, f.definition)
 	if err != nil {
 		return err
 	}
@@ -93,7 +101,6 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, letters.close()) }()
 
 	stdout := bufio.NewWriterSize(a.stdout, 1<<16)
 	out := newReplayPrinter(stdout, model.Definition(), kinds)
@@ -111,27 +118,38 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 		progress:  newProgress(a),
 	}
 	r.output.WantActivity = kinds.aggregates || out.explain != nil
-	if err := r.run(ctx, a, sources); err != nil {
-		return err
+	err = r.run(ctx, a, sources)
+	if err == nil && out.explain != nil {
+		err = out.explain.tell(stdout, r)
 	}
-	if out.explain != nil {
-		if err := out.explain.tell(stdout, r); err != nil {
-			return err
-		}
+	// After an error too, so that what was found before it ends with a whole line.
+	if flushed := stdout.Flush(); flushed != nil && err == nil {
+		err = fmt.Errorf("write the records: %w", flushed)
 	}
-	if err := stdout.Flush(); err != nil {
-		return fmt.Errorf("write the records: %w", err)
+	err = errors.Join(err, letters.close())
+	if ctx.Err() != nil {
+		return interrupted(ctx)
 	}
+	return r.conclude(ctx, a, err, f.strict)
+}
+
+// conclude says what went wrong, if anything, and then what was left out: the dead
+// letters come last in any case.
+func (r *replay) conclude(ctx context.Context, a *app, err error, strict bool) error {
+	code := a.report(ctx, err)
 	if r.leftOut > 0 {
 		a.complain("after --until: %d events left out\n", r.leftOut)
 	}
-	if line := letters.summary(); line != "" {
+	if line := r.letters.summary(); line != "" {
 		a.complain("%s\n", line)
-		if f.strict {
-			return errFailed
+		if strict && code == exitFine {
+			code = exitInput
 		}
 	}
-	return nil
+	if code == exitFine {
+		return nil
+	}
+	return &exitError{code: code}
 }
 
 // replay folds events of many customers. Its memory grows with the customers.
@@ -167,7 +185,7 @@ func (r *replay) run(ctx context.Context, a *app, sources []string) error {
 }
 
 func (r *replay) readSource(ctx context.Context, a *app, source string) error {
-	in, err := a.openEvents(source)
+	in, err := a.openEvents(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -188,11 +206,14 @@ func (r *replay) readSource(ctx context.Context, a *app, source string) error {
 		case errors.Is(err, errLongLine):
 			r.events++
 			if err := r.letters.addLong(event.TooLarge, source, lines.number, line, lines.writeRest); err != nil {
+				if lines.broken != nil {
+					return readError(source, lines.number, lines.broken)
+				}
 				return err
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("read %s, line %d: %w", source, lines.number, err)
+			return readError(source, lines.number, err)
 		case isBlank(line):
 			continue
 		}
@@ -255,7 +276,10 @@ func (r *replay) finish(ctx context.Context) error {
 		}
 	}
 	if r.out.kinds.profiles {
-		for _, c := range r.order {
+		for i, c := range r.order {
+			if i&1023 == 0 && ctx.Err() != nil {
+				return interrupted(ctx)
+			}
 			if !c.state.Begun() {
 				continue // forgotten, or no event of it was used
 			}
@@ -269,7 +293,7 @@ func (r *replay) finish(ctx context.Context) error {
 }
 
 // checkSources finds a source that is not there before any work is done.
-func checkSources(sources []string) error {
+func checkSources(definition string, sources []string) error {
 	for _, source := range sources {
 		if source == "-" || strings.HasPrefix(source, "sample:") {
 			continue
@@ -282,17 +306,14 @@ func checkSources(sources []string) error {
 			return fmt.Errorf("%s is a folder; name the files in it", source)
 		}
 	}
-	if slices.Index(sources, "-") != lastIndex(sources, "-") {
+	return onlyOnce(append([]string{definition}, sources...))
+}
+
+// onlyOnce refuses names of which more than one is standard input.
+func onlyOnce(names []string) error {
+	first := slices.Index(names, "-")
+	if first >= 0 && slices.Contains(names[first+1:], "-") {
 		return usageError("standard input (-) can be read only once")
 	}
 	return nil
-}
-
-func lastIndex(all []string, s string) int {
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i] == s {
-			return i
-		}
-	}
-	return -1
 }

@@ -38,6 +38,40 @@ func newDeadLetters(path string) (*deadLetters, error) {
 	return d, nil
 }
 
+// checkDeadLetters refuses a file of dead letters that the replay reads or writes
+// otherwise: to create it would empty it.
+func (a *app) checkDeadLetters(path, definition string, sources []string) error {
+	switch path {
+	case "":
+		return usageError("--dead-letters takes the name of a file")
+	case "-":
+		return usageError("--dead-letters takes the name of a file; standard output is for the records (a file called - is ./-)")
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil //nolint:nilerr // nothing there that could be lost; creating it says what else is wrong
+	}
+	same := func(stat func() (os.FileInfo, error)) bool {
+		other, err := stat()
+		return err == nil && os.SameFile(info, other)
+	}
+	for _, name := range append([]string{definition}, sources...) {
+		stat := func() (os.FileInfo, error) { return os.Stat(name) }
+		if file, ok := a.stdin.(*os.File); ok && name == "-" {
+			stat = file.Stat
+		}
+		if same(stat) {
+			return usageError("--dead-letters %s would overwrite %s, which is to be read; name another file", path, name)
+		}
+	}
+	for _, w := range []any{a.stdout, a.stderr} {
+		if file, ok := w.(*os.File); ok && same(file.Stat) {
+			return usageError("--dead-letters %s is where the output goes already; name another file", path)
+		}
+	}
+	return nil
+}
+
 func (d *deadLetters) add(cause event.Cause, source string, line int64, payload []byte) error {
 	return d.addLong(cause, source, line, payload, nil)
 }

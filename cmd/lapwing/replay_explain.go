@@ -23,6 +23,9 @@ type explainer struct {
 	counted  map[string]*tally // by event of the definition
 }
 
+// cappedFunctions are those that read only the newest 4,096 instants of an event.
+const cappedFunctions = "sum, avg, min, max, unique and days"
+
 // tally is what is told of one event of the definition.
 type tally struct {
 	times   int64
@@ -79,7 +82,7 @@ func (e *explainer) tell(w io.Writer, r *replay) error {
 	fmt.Fprintf(&b, "customer %s on %s, by %s version %d\n", e.customer, inWords(r.until, def.Zone), def.Name.Value, def.Version)
 	if !c.state.Begun() {
 		fmt.Fprintf(&b, "\n  forgotten: an anonymous visitor that was silent for %s\n", inDays(def.AnonymousRetention))
-		_, err := io.WriteString(w, b.String())
+		_, err := io.WriteString(w, visible(b.String()))
 		return err
 	}
 	profile := r.model.Profile(&c.state, c.id)
@@ -87,11 +90,11 @@ func (e *explainer) tell(w io.Writer, r *replay) error {
 		e.model(&b, def, &profile.Stages[i])
 	}
 	e.inSegments(&b, def, profile.Segments)
-	e.events(&b, def)
+	e.events(&b, r.model, &c.state)
 	if len(profile.Traits) > len("{}") {
 		fmt.Fprintf(&b, "\ntraits: %s\n", profile.Traits)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, visible(b.String()))
 	return err
 }
 
@@ -122,7 +125,10 @@ func (e *explainer) inSegments(b *strings.Builder, def *definition.Definition, n
 	}
 }
 
-func (e *explainer) events(b *strings.Builder, def *definition.Definition) {
+// events tells how often each event came, and how much of it the features that read
+// values no longer see.
+func (e *explainer) events(b *strings.Builder, m *lifecycle.Model, s *lifecycle.State) {
+	def := m.Definition()
 	b.WriteString("\nevents:\n")
 	for i := range def.Events {
 		name := def.Events[i].Name.Value
@@ -133,6 +139,11 @@ func (e *explainer) events(b *strings.Builder, def *definition.Definition) {
 		fmt.Fprintf(b, "  %s %s, last on %s", name, times(int(t.times), "time"), inWords(t.last, def.Zone))
 		if t.message != "" {
 			fmt.Fprintf(b, " (message %s)", t.message)
+		}
+		if n := m.Dropped(s, name); n == 1 {
+			b.WriteString("; the oldest is no longer read by " + cappedFunctions)
+		} else if n > 1 {
+			fmt.Fprintf(b, "; the oldest %s are no longer read by %s", grouped(n), cappedFunctions)
 		}
 		b.WriteByte('\n')
 	}

@@ -5,10 +5,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -30,27 +30,38 @@ var errLongLine = errors.New("line too long")
 var utf8BOM = []byte("\xef\xbb\xbf")
 
 // openEvents opens a source of events: a file, "-" or sample:NAME. Compression is
-// told by the first bytes, not by the name, so a pipe may be compressed too.
-func (a *app) openEvents(source string) (io.ReadCloser, error) {
-	if name, ok := strings.CutPrefix(source, "sample:"); ok {
-		in, err := samples.Open(name)
+// told by the first bytes, not by the name, so a pipe may be compressed too. Reading
+// ends with ctx.
+func (a *app) openEvents(ctx context.Context, name string) (io.ReadCloser, error) {
+	if sample, ok := strings.CutPrefix(name, "sample:"); ok {
+		in, err := samples.Open(sample)
 		if err != nil {
 			return nil, err
 		}
-		return io.NopCloser(in), nil
+		return &source{untilDone{ctx, in}, func() error { return nil }}, nil
 	}
-	if source == "-" {
-		return decompress(a.stdin, func() error { return nil })
-	}
-	file, err := os.Open(source) //nolint:gosec // the user names it
+	file, err := a.openInput(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("open the events: %w", err)
 	}
 	in, err := decompress(file, file.Close)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", source, err), file.Close())
+		return nil, errors.Join(readError(name, 1, err), file.Close())
 	}
-	return in, nil
+	return &source{untilDone{ctx, in}, in.Close}, nil
+}
+
+// readError says that a source could not be read on from a line, and what that means
+// for the lines before it.
+func readError(name string, line int64, err error) error {
+	before := "the lines before it were processed, but nothing that comes after them is told: no later deadlines, profiles, aggregates or explanation"
+	if line <= 1 {
+		before = "no line of it was processed"
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the file is cut short (%w)", err)
+	}
+	return fmt.Errorf("read %s, line %d: %w; %s", name, line, err, before)
 }
 
 // source is a reader with what must be closed after it.
@@ -89,6 +100,7 @@ type lineReader struct {
 	in     *bufio.Reader
 	long   []byte // a line that does not fit in's buffer
 	number int64  // of the line last returned, from 1
+	broken error  // why in cannot be read on; nil at its end
 }
 
 func newLineReader(in io.Reader) *lineReader {
@@ -130,6 +142,7 @@ func (r *lineReader) next() ([]byte, error) {
 			}
 			return trimEnd(r.long), nil
 		default:
+			r.broken = err
 			return nil, err
 		}
 	}
@@ -149,6 +162,7 @@ func (r *lineReader) writeRest(w io.Writer) error {
 		case err == nil, errors.Is(err, io.EOF):
 			return nil
 		case !errors.Is(err, bufio.ErrBufferFull):
+			r.broken = err
 			return err
 		}
 	}

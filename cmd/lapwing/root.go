@@ -59,7 +59,7 @@ func (a *app) report(ctx context.Context, err error) int {
 		code, err = exitInterrupted, errInterrupt
 	}
 	if err != nil {
-		a.complain("lapwing: %s\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+		a.complain("lapwing: %s\n", visible(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")))
 	}
 	return code
 }

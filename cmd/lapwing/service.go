@@ -79,7 +79,7 @@ func (a *app) serve(ctx context.Context, c *config, only []string) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
-	model, _, err := a.loadDefinition(c.Definition)
+	model, _, err := a.loadDefinition(ctx, c.Definition)
 	if err != nil {
 		return err
 	}

@@ -50,9 +50,11 @@ func parse(file string, source []byte, read func(name string) ([]byte, error)) (
 	lines := strings.Split(text, "\n")
 	s := &scenario{}
 	rule, ok := strings.CutPrefix(lines[0], "#")
-	if s.rule = strings.TrimSpace(rule); !ok || s.rule == "" {
+	rule = strings.TrimSpace(rule)
+	if !ok || rule == "" {
 		return s, &lineError{1, errors.New("the first line states the business rule: # A buyer who …")}
 	}
+	s.rule = rule
 	for i := 1; i < len(lines); i++ {
 		line := strings.TrimSpace(lines[i])
 		if line == "" || line[0] == '#' {

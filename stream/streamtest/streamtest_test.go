@@ -109,6 +109,9 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 			t.Errorf("%s\nshould say s.txt:4 and %q; got\n%s", c.line, c.words, text)
 		}
 	}
+	if result := streamtest.Run("s.txt", []byte("\x7fELF"), noFiles); result.OK() || result.Rule != "" {
+		t.Errorf("of a file without a rule, %q became one", result.Rule)
+	}
 	for _, c := range []struct{ file, words string }{
 		{"", "s.txt:1: the first line states the business rule"},
 		{"definition: preset:customer-value", "s.txt:1: the first line states the business rule"},
