@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,6 +241,35 @@ func TestMachinePathsAreFoundWhereTheyStand(t *testing.T) {
 	for _, good := range []string{"https://example.com/home/x", "$HOME/work/x", "a/root/b", "../work/x", "/homely/x", "~/work/x"} {
 		if machinePath.MatchString(good) {
 			t.Errorf("%s: found", good)
+		}
+	}
+}
+
+// A guarantee in the README names the test that shows it.
+func TestReadmeNamesTestsThatExist(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(readme, -1)
+	if len(named) < 20 {
+		t.Fatalf("README names %d tests; its table of guarantees has more rows", len(named))
+	}
+	var sources []byte
+	err = filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		sources = append(sources, source...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range named {
+		if !bytes.Contains(sources, []byte("func "+string(name[1])+"(t *testing.T)")) {
+			t.Errorf("README names %s, and there is no such test", name[1])
 		}
 	}
 }

@@ -126,11 +126,31 @@ func (r *fileReader) condition(n *node, what string) Text {
 		// the rest for a comment.
 		end := t.cursorAt(len(t.Value))
 		end.step(len(end.rest) - len(strings.TrimLeft(end.rest, " \t")))
-		if strings.HasPrefix(end.rest, "#") && (strings.Count(t.Value, "'")%2 == 1 || strings.Count(t.Value, `"`)%2 == 1) {
-			r.add(end.pos, "a comment begins here, inside a quoted text: quote %s as a whole", what)
+		if strings.HasPrefix(end.rest, "#") && endsQuoted(t.Value) {
+			r.add(end.pos, cutByComment, what)
+			return Text{} // half a condition would only be found fault with again
 		}
 	}
 	return t
+}
+
+// cutByComment says that " #" cut off a condition, which it names.
+const cutByComment = "a comment begins here, inside a quoted text: quote %s as a whole"
+
+// endsQuoted reports whether the condition stops inside a quoted text.
+func endsQuoted(condition string) bool {
+	quote := byte(0)
+	for i := 0; i < len(condition); i++ {
+		switch c := condition[i]; {
+		case quote != 0 && c == '\\':
+			i++ // the next one is escaped
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		}
+	}
+	return quote != 0
 }
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)

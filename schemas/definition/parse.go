@@ -32,7 +32,8 @@ func Parse(file string, source []byte) (*Definition, []Problem) {
 func ParsePartial(file string, source []byte) (*Definition, []Problem) {
 	ps := &problems{}
 	if len(source) > maxBytes {
-		ps.add(Pos{1, 1}, "the file has %d bytes: at most %d (1 MiB) are allowed", len(source), maxBytes)
+		// No size: who reads a file for us may well stop after the first byte too many.
+		ps.add(Pos{1, 1}, "the file has more than 1 MiB, which is the most that a definition may have")
 		return nil, ps.sorted()
 	}
 	text := normalize(source)
@@ -94,9 +95,12 @@ func (r *fileReader) readHeader(f *fields) {
 	if n := f.require("version"); n != nil {
 		if t, ok := r.text(n, "`version`"); ok {
 			v, err := strconv.ParseInt(t.Value, 10, 64)
-			if err != nil || v < 1 || t.style != plain || t.Value[0] == '+' {
+			switch {
+			case err != nil || v < 1 || t.style != plain || t.Value[0] == '+':
 				r.add(t.Pos, "version %s is not a whole number from 1", quote(t.Value))
-			} else {
+			case t.Value[0] == '0': // to some readers of YAML it is octal
+				r.add(t.Pos, "version %s begins with a 0: did you mean %d?", quote(t.Value), v)
+			default:
 				d.Version = v
 			}
 		}

@@ -64,6 +64,7 @@ func (ps *problems) sorted() []Problem {
 
 // Format is the problem as a person reads it: "file:line:column: message", the
 // line of the file, and a line with a caret under the column. No line end follows.
+// What no terminal should be sent is replaced, wherever it comes from.
 func (p Problem) Format(file string, source []byte) string {
 	return p.format(file, strings.Split(normalize(source), "\n"))
 }
@@ -89,7 +90,13 @@ func (p Problem) format(file string, lines []string) string {
 	if p.Warning {
 		kind = "warning: "
 	}
-	head := fmt.Sprintf("%s:%d:%d: %s%s", file, p.Pos.Line, p.Pos.Column, kind, p.Message)
+	// A message may quote what the file has, or an escape in it stands for.
+	head := strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, fmt.Sprintf("%s:%d:%d: %s%s", file, p.Pos.Line, p.Pos.Column, kind, p.Message))
 	if p.Pos.Line < 1 || p.Pos.Line > len(lines) {
 		return head
 	}
@@ -112,7 +119,7 @@ func excerpt(line string, column int) (shown, under string) {
 	runes := []rune(line)
 	for i, r := range runes {
 		if r != '\t' && !unicode.IsPrint(r) {
-			runes[i] = '\uFFFD'
+			runes[i] = unicode.ReplacementChar
 		}
 	}
 	at := min(max(column-1, 0), len(runes))

@@ -30,6 +30,7 @@ func TestFormat(t *testing.T) {
 		{"after the last character", "a:", problem(1, 3, "wrong"), "f.yaml:1:3: wrong\na:\n  ^"},
 		{"empty file", "", problem(1, 1, "empty"), "f.yaml:1:1: empty\n\n^"},
 		{"what no terminal should be sent", "a: \x1b[2J\x00\xff", problem(1, 4, "wrong"), "f.yaml:1:4: wrong\na: \ufffd[2J\ufffd\ufffd\n   ^"},
+		{"a message that no terminal should be sent", "a: 1", problem(1, 4, "'\x1b[2J\u009b1m\u202e\x07\xff' is – ü\u00a0not\tfine"), "f.yaml:1:4: '\ufffd[2J\ufffd1m\ufffd\ufffd\ufffd' is – ü\u00a0not\ufffdfine\na: 1\n   ^"},
 		{"wide line", long, problem(1, 101, "wrong"), "f.yaml:1:101: wrong\n… " + strings.Repeat("é", 80) + "X" + strings.Repeat("z", 39) + " …\n" + strings.Repeat(" ", 82) + "^"},
 		{"start of a wide line", long, problem(1, 1, "wrong"), "f.yaml:1:1: wrong\n" + strings.Repeat("é", 100) + "X" + strings.Repeat("z", 19) + " …\n^"},
 		{"beyond the file", "a: 1", problem(7, 1, "wrong"), "f.yaml:7:1: wrong"},

@@ -45,6 +45,9 @@ type yamlReader struct {
 	text  string
 	lines []int // offset of each line's first byte
 	tabs  bool  // whether there are any
+	// cut is where a comment cuts off a quoted text in braces or brackets, which
+	// then miss their end; zero if none does.
+	cut Pos
 
 	here       Pos // where seek stands
 	hereOffset int // the same, in bytes
@@ -164,6 +167,11 @@ func (y *yamlReader) checkTokens(tokens token.Tokens) (refused, readable bool) {
 			if flow == 0 {
 				block(tk).entries = 0 // each item begins its mapping anew
 			}
+		case token.CommentType:
+			if before := tk.Prev; flow > 0 && y.cut == (Pos{}) && before != nil && before.Type == token.StringType &&
+				before.Position.Line == tk.Position.Line && endsQuoted(before.Value) {
+				y.cut = y.at(tk)
+			}
 		case token.MappingValueType:
 			key := tk.Prev
 			if key == nil {
@@ -210,7 +218,20 @@ func (y *yamlReader) syntaxError(err error) {
 		return
 	}
 	at, message, hint := y.at(se.GetToken()), se.GetMessage(), ""
+	missing := strings.HasSuffix(message, "must be specified") // ',' or the end of braces or brackets
+	const wholly = "; quote a text that begins with a quote as a whole, such as \"'a' == 'b'\""
 	switch {
+	// What is missed is missed after the comment; what does not end begins before it.
+	case y.cut != (Pos{}) && (missing && y.cut.Line < at.Line || strings.Contains(message, "end token") && at.Line <= y.cut.Line):
+		y.add(y.cut, cutByComment, "the text")
+		return
+	case missing && followsQuoted(se.GetToken()):
+		hint = wholly
+	case strings.Contains(message, "tab character") || strings.Contains(message, "character '\t'"):
+		message = "a tab stands here where only spaces may: YAML is indented with spaces"
+		if i := strings.IndexByte(y.line(at.Line), '\t'); i >= 0 { // the library may point behind it
+			at.Column = utf8.RuneCountInString(y.line(at.Line)[:i]) + 1
+		}
 	case strings.Contains(message, "invalid tag character"):
 		before := y.text[y.lines[at.Line-1]:y.offset(at)]
 		if i := strings.LastIndexByte(before, '!'); i >= 0 {
@@ -219,7 +240,7 @@ func (y *yamlReader) syntaxError(err error) {
 			hint = "; quote a text that begins with !"
 		}
 	case strings.Contains(message, "map key-value is pre-defined"):
-		hint = "; quote a text that begins with a quote"
+		hint = wholly
 	case strings.HasPrefix(message, "mapping value is not allowed"):
 		hint = "; quote a text that contains `: `"
 	case strings.HasPrefix(message, "could not find flow map content"):
@@ -230,6 +251,13 @@ func (y *yamlReader) syntaxError(err error) {
 		hint = "; quote a text that begins with %"
 	}
 	y.add(at, "%s", oneLine(message)+hint)
+}
+
+// followsQuoted reports whether a quoted text ends before tk, on the same line.
+func followsQuoted(tk *token.Token) bool {
+	before := tk.Prev
+	return before != nil && (before.Type == token.SingleQuoteType || before.Type == token.DoubleQuoteType) &&
+		before.Position.Line == tk.Position.Line
 }
 
 // oneLine keeps a message that quotes the file on one line.
