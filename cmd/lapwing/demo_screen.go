@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 )
@@ -67,16 +68,16 @@ func bar(share float64, width int) string {
 
 func (s *demoScreen) whatNext() {
 	s.say(`
-That took %.1f seconds. What next:
+That took %.1[1]f seconds. What next:
   leave it all up: query it, send an order, watch the change
-      lapwing demo --keep
+      %[2]s demo --keep
   see why one customer is where it is, and until when
-      lapwing replay -d preset:customer-value --explain 00004 sample:cdnow
+      %[2]s replay -d preset:customer-value --explain 00004 sample:cdnow
   see the records that other services subscribe to
-      lapwing replay -d preset:customer-value sample:cdnow | head -3
-  read the definition behind it, to copy it and make it yours
-      lapwing check preset:customer-value`,
-		time.Since(s.begin).Seconds())
+      %[2]s replay -d preset:customer-value sample:cdnow | head -3
+  check a definition: yours, or the one behind all this
+      %[2]s check preset:customer-value`,
+		time.Since(s.begin).Seconds(), program())
 }
 
 // kept says where everything is and what to try.
@@ -95,15 +96,23 @@ For another terminal:
 		d.broker.Addrs()[0], ch.User, ch.Password, ch.NativeAddr, ch.Database)
 	s.say(`
 A walk. Follow the changes in one terminal, and send an order in another:
-  lapwing tail
-  lapwing send 00001 'Order Completed' --at 1998-07-01T09:00:00Z order_id=mine-1 total=24.90
+  %[1]s tail
+  %[1]s send 00001 'Order Completed' --at 1998-07-01T09:00:00Z order_id=mine-1 total=24.90
 Customer 00001 was lost since January 1998; a moment later tail shows the way back. The order also
 moved the clock of that customer's lane on to 1 July, so what fell due there comes with it.
 
 Ask ClickHouse, with curl or any of its clients:
-  curl -u %s:%s 'http://%s/?database=%s' --data-binary 'SELECT to_stage, count() FROM (SELECT customer_id, argMax("to", sequence) AS to_stage FROM stage_changes GROUP BY customer_id) GROUP BY to_stage'
-  clickhouse-client --host 127.0.0.1 --port %s --user %s --password %s --database %s --query 'SELECT * FROM kpi_new_to_second'`,
-		ch.User, ch.Password, ch.HTTPAddr, ch.Database, port(ch.NativeAddr), ch.User, ch.Password, ch.Database)
+  curl -u %[2]s:%[3]s 'http://%[4]s/?database=%[5]s' --data-binary 'SELECT to_stage, count() FROM (SELECT customer_id, argMax("to", sequence) AS to_stage FROM stage_changes GROUP BY customer_id) GROUP BY to_stage'
+  clickhouse-client --host 127.0.0.1 --port %[6]s --user %[2]s --password %[3]s --database %[5]s --query 'SELECT * FROM kpi_new_to_second'`,
+		program(), ch.User, ch.Password, ch.HTTPAddr, ch.Database, port(ch.NativeAddr))
+}
+
+// program is how this program was called: `go run` leaves nothing on the path.
+func program() string {
+	if path, err := os.Executable(); err == nil && strings.Contains(path, "go-build") {
+		return "go run ./cmd/lapwing"
+	}
+	return "lapwing"
 }
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
