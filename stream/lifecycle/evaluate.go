@@ -20,6 +20,9 @@ const maxByValue = 256
 // in order, and publishes what changed. The frontier moves to now if it did.
 func (st *step) evaluate(now int64, why cause, dirty bitset) {
 	s, m, out := st.s, st.m, st.out
+	if s.deadline > now && dirty == (bitset{}) {
+		return // nothing that any rule reads
+	}
 	firstStage := len(out.Records)
 	segments := out.scratch.segments[:0]
 	ev := &out.scratch.eval

@@ -85,7 +85,7 @@ func (m *Model) prepare(s *State) {
 	if s.rules != nil {
 		return
 	}
-	s.deadline = never
+	s.deadline = math.MinInt64 // all rules are due
 	s.series = make([]series, len(m.events))
 	for i, e := range m.events {
 		if len(e.residues) > 0 {
