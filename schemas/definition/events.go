@@ -219,7 +219,7 @@ func (r *fileReader) checkSources() {
 				break
 			}
 			if !known {
-				r.add(from.Pos, "event %s is not defined%s", quote(from.Value), suggest(from.Value, names))
+				r.add(from.Pos, "event %s is not defined%s", quote(from.Value), Suggest(from.Value, names))
 				break
 			}
 			if walk[next] == start+1 {

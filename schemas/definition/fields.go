@@ -32,7 +32,7 @@ func (r *fileReader) fields(n *node, what string, known ...string) (f *fields, o
 	f = &fields{r: r, what: what, pos: n.pos, by: map[string]entry{}, known: known}
 	for _, e := range r.unique(n, "key") {
 		if !slices.Contains(known, e.key.Value) {
-			r.add(e.key.Pos, "%s has no key %s%s", what, quote(e.key.Value), suggest(e.key.Value, known))
+			r.add(e.key.Pos, "%s has no key %s%s", what, quote(e.key.Value), Suggest(e.key.Value, known))
 			continue
 		}
 		if e.value.kind == null && !e.value.refused {

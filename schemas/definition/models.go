@@ -121,7 +121,7 @@ func (r *fileReader) stageList(n *node, what string, m *Model) []Text {
 		}
 		first[t.Value] = t.Pos
 		if !stages[t.Value] {
-			r.add(t.Pos, "the model has no stage %s%s", quote(t.Value), suggest(t.Value, names))
+			r.add(t.Pos, "the model has no stage %s%s", quote(t.Value), Suggest(t.Value, names))
 			continue
 		}
 		out = append(out, t)

@@ -4,9 +4,9 @@ package definition
 
 import "strings"
 
-// suggest is "; did you mean `x`?" for the one of known that word was most likely
+// Suggest is "; did you mean `x`?" for the one of known that word was most likely
 // meant to be, else empty.
-func suggest(word string, known []string) string {
+func Suggest(word string, known []string) string {
 	const longest = 63 // of a name: beyond, no slip of the finger, and the cost is quadratic
 	if len(word) > longest {
 		return ""

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"sort"
+	"strings"
+
+	"lapwing/schemas/definition"
+)
+
+// order sorts the rules by their dependence, then by the file, and refuses circles.
+func (c *compiler) order(deps []map[int]bool) {
+	n := len(c.rules)
+	position := make([]int, n) // new index by old
+	done := make([]bool, n)
+	var sorted []int
+	for len(sorted) < n {
+		next := -1
+		for i := 0; i < n && next < 0; i++ {
+			ready := !done[i]
+			for d := range deps[i] { // a conjunction: the order does not matter
+				ready = ready && done[d]
+			}
+			if ready {
+				next = i
+			}
+		}
+		if next < 0 {
+			c.reportCircle(deps, done)
+			return
+		}
+		done[next] = true
+		position[next] = len(sorted)
+		sorted = append(sorted, next)
+	}
+	c.reorder(sorted, position, deps)
+}
+
+// reorder puts the rules into evaluation order. The closures compiled so far read
+// rules by their old index, so ev.rules stays in file order; what is sorted is
+// the order of evaluation.
+func (c *compiler) reorder(sorted, position []int, deps []map[int]bool) {
+	c.evaluation = sorted
+	for i := range c.rules {
+		if c.rules[i].model {
+			c.modelRules = append(c.modelRules, i)
+		}
+		reached := map[int]bool{}
+		c.reach(i, deps, reached)
+		var closure []int
+		for j := range reached { // sorted below
+			closure = append(closure, j)
+		}
+		sort.Slice(closure, func(a, b int) bool { return position[closure[a]] < position[closure[b]] })
+		c.rules[i].closure = closure
+	}
+}
+
+func (c *compiler) reach(i int, deps []map[int]bool, reached map[int]bool) {
+	if reached[i] {
+		return
+	}
+	reached[i] = true
+	for d := range deps[i] { // a set: the order does not matter
+		c.reach(d, deps, reached)
+	}
+}
+
+func (c *compiler) reportCircle(deps []map[int]bool, done []bool) {
+	var names []string
+	var at definition.Pos
+	for i := range c.rules {
+		reached := map[int]bool{}
+		for d := range deps[i] { // a set: the order does not matter
+			c.reach(d, deps, reached)
+		}
+		if !done[i] && reached[i] {
+			if len(names) == 0 {
+				at = c.rulePos(i)
+			}
+			names = append(names, c.rules[i].name)
+		}
+	}
+	if len(names) == 1 {
+		c.problem(at, "%s reads itself", names[0])
+		return
+	}
+	c.problem(at, "%s read one another in a circle", strings.Join(names, ", "))
+}
+
+func (c *compiler) rulePos(i int) definition.Pos {
+	if i < len(c.def.Models) {
+		return c.def.Models[i].Name.Pos
+	}
+	return c.def.Segments[i-len(c.def.Models)].Name.Pos
+}
