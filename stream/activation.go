@@ -21,6 +21,9 @@ import (
 // ErrDefinitionChanged says that the definition differs from the live one and its version does not.
 var ErrDefinitionChanged = errors.New("a changed definition needs a new version")
 
+// ErrOtherClock says that other workers of this generation follow another kind of clock.
+var ErrOtherClock = errors.New("one generation has one kind of clock")
+
 // activation is a definition as the definitions topic keeps it.
 type activation struct {
 	Name        string            `json:"name"`
@@ -32,6 +35,9 @@ type activation struct {
 	Models      []activationModel `json:"models"`
 	Segments    []string          `json:"segments"`
 	Source      string            `json:"source"`
+	Clock       ClockMode         `json:"clock"` // by which its deadlines fire
+
+	generation string
 }
 
 type activationModel struct {
@@ -68,6 +74,9 @@ func newActivation(d *definition.Definition, at instant.Instant) activation {
 	return a
 }
 
+// generationText is the generation as the header of a record has it.
+func generationText(cfg *Config) string { return strconv.FormatUint(uint64(cfg.Generation), 10) }
+
 func values(texts []definition.Text) []string {
 	vs := make([]string, 0, len(texts))
 	for _, t := range texts {
@@ -88,6 +97,11 @@ func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Defi
 			return instant.None, fmt.Errorf("activate %s version %d (hash %.12s): version %d is live with hash %.12s: %w",
 				def.Name.Value, def.Version, def.Hash, live.Version, live.Hash, ErrDefinitionChanged)
 		}
+		if live.generation == generationText(cfg) && live.Clock != cfg.Clock {
+			return instant.None, fmt.Errorf("activate %s version %d: generation %d of %s runs with clock: %s, this one is set to clock: %s: %w: "+
+				"set the same, or another prefix or generation",
+				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), live.Clock, cfg.Clock, ErrOtherClock)
+		}
 		at, ok := instant.Parse(live.ActivatedAt)
 		if !ok {
 			return instant.None, fmt.Errorf("read when %s was activated: %q is no time", live.Name, live.ActivatedAt)
@@ -95,7 +109,9 @@ func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Defi
 		return at, nil
 	}
 	at := instant.Of(deps.Now())
-	value, err := json.Marshal(newActivation(def, at))
+	a := newActivation(def, at)
+	a.Clock = cfg.Clock
+	value, err := json.Marshal(a)
 	if err != nil {
 		return instant.None, fmt.Errorf("encode definition: %w", err)
 	}
@@ -106,7 +122,7 @@ func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Defi
 	defer client.Close()
 	r := &kgo.Record{
 		Topic: cfg.topic(topics.Definitions), Key: []byte(def.Name.Value), Value: value,
-		Headers: []kgo.RecordHeader{{Key: generationHeader, Value: strconv.AppendUint(nil, uint64(cfg.Generation), 10)}},
+		Headers: []kgo.RecordHeader{{Key: generationHeader, Value: []byte(generationText(cfg))}},
 	}
 	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		return instant.None, fmt.Errorf("write definition %s: %w", def.Name.Value, err)
@@ -129,6 +145,11 @@ func liveDefinition(ctx context.Context, cfg *Config, deps *Deps, name string) (
 		live = new(activation)
 		if err := json.Unmarshal(r.Value, live); err != nil {
 			return fmt.Errorf("decode definition %s at offset %d: %w", name, r.Offset, err)
+		}
+		for _, h := range r.Headers {
+			if h.Key == generationHeader {
+				live.generation = string(h.Value)
+			}
 		}
 		return nil
 	})

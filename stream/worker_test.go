@@ -378,6 +378,11 @@ func TestActivation(t *testing.T) {
 		if v["name"] != "customer-value" || v["version"] != 1.0 || !strings.HasPrefix(fmt.Sprint(v["activated_at"]), "2000-01-01T00:00:00") || v["source"] != string(w.def.Source) {
 			t.Errorf("definition record %s", rs[0].Value)
 		}
+		other := w.cfg
+		other.Clock = ClockWall
+		if err := <-w.start(other).done; !errors.Is(err, ErrOtherClock) {
+			t.Errorf("another kind of clock in the same generation: %v, want ErrOtherClock", err)
+		}
 		w.def = parse(t, []byte(strings.Replace(string(customerValue(t)), ">= 500", ">= 501", 1)))
 		if err := <-w.start(w.cfg).done; !errors.Is(err, ErrDefinitionChanged) {
 			t.Errorf("a changed definition with the same version: %v, want ErrDefinitionChanged", err)

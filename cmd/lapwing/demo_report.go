@@ -58,7 +58,7 @@ func (d *demo) totals(ctx context.Context) error {
 	if err := row.Scan(&orders, &customers, &revenue); err != nil {
 		return fmt.Errorf("ask ClickHouse for the totals: %w", err)
 	}
-	d.show.say("\n%s purchases by %s customers for %s %s. All figures are ClickHouse's, as of %s.",
+	d.show.say("\n%s purchases by %s customers for %s %s. All figures are ClickHouse's, as of %s; a period with a * still runs.",
 		grouped(int64(orders)), grouped(int64(customers)), money(revenue), d.def.Currency, inWords(d.latest, time.UTC))
 	return nil
 }

@@ -107,12 +107,12 @@ Ask ClickHouse, with curl or any of its clients:
 		program(), ch.User, ch.Password, ch.HTTPAddr, ch.Database, port(ch.NativeAddr))
 }
 
-// program is how this program was called: `go run` leaves nothing on the path.
+// program is how this program was called; what `go run` builds is gone afterwards.
 func program() string {
 	if path, err := os.Executable(); err == nil && strings.Contains(path, "go-build") {
 		return "go run ./cmd/lapwing"
 	}
-	return "lapwing"
+	return os.Args[0]
 }
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }

@@ -110,7 +110,7 @@ func (f *clickHouseFlags) open(ctx context.Context, env func(string) string) (dr
 	defer cancel()
 	if err := conn.Ping(wait); err != nil {
 		_ = conn.Close() // it never worked
-		err = fmt.Errorf("reach ClickHouse at %s: %w; say where it is with --clickhouse, --user and --password or in %s", strings.Join(c.Addresses, ", "), err, clickHouseVariable)
+		err = fmt.Errorf("reach ClickHouse at %s: %w; say where it is, and who you are, with --clickhouse, --user and --password or in %s", strings.Join(c.Addresses, ", "), err, clickHouseVariable)
 		if ctx.Err() != nil {
 			return nil, "", interrupted(ctx)
 		}

@@ -100,6 +100,9 @@ func messageOf(args []string, at instant.Instant) ([]byte, error) {
 		if len(args) < 2 {
 			return nil, usageError("say what the customer did: lapwing send %s 'Order Completed' total=40.00", args[0])
 		}
+		if strings.TrimSpace(args[0]) == "" || strings.TrimSpace(args[1]) == "" {
+			return nil, usageError("the customer and the event need a name: lapwing send u1 'Order Completed' total=40.00")
+		}
 		properties := map[string]any{}
 		for _, pair := range args[2:] {
 			key, text, ok := strings.Cut(pair, "=")

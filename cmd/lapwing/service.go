@@ -200,7 +200,7 @@ func reach(ctx context.Context, brokers []string, opts []kgo.Opt) error {
 		if ctx.Err() != nil {
 			return interrupted(ctx)
 		}
-		return unreachable(fmt.Errorf("reach Kafka at %s: %w; say where it is with kafka.brokers in the file, --brokers or %s",
+		return unreachable(fmt.Errorf("reach Kafka at %s: %w; say where it is with kafka.brokers in the file or %s",
 			strings.Join(brokers, ", "), err, brokersVariable))
 	}
 	return nil

@@ -94,7 +94,7 @@ AS SELECT
     next_period,
     toDateTime64(period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS starts_at,
     toDateTime64(next_period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS ends_at,
-    next_period <= today AS closed
+    CAST(next_period <= today AS Bool) AS closed
 FROM
 (
     SELECT
@@ -678,7 +678,7 @@ AS SELECT
     if(orders = 0, NULL, toFloat64(revenue) / orders) AS average_order_value,
     if(total = 0, NULL, toFloat64(revenue) / toFloat64(total)) AS share,
     (SELECT currency FROM {{db}}.live_definition) AS currency,
-    multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS closed
+    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
 FROM
 (
     SELECT *, sum(revenue) OVER (PARTITION BY model, grain, period, event) AS total
