@@ -302,29 +302,46 @@ func httpErrors(w web) {
 // keep from one query to the next, and what not.
 func TestClickHouseNativeSession(t *testing.T) {
 	ch := start(t, embedded.ClickHouseConfig{Dir: t.TempDir()})
-	o := ch.Options()
-	o.MaxOpenConns = 1
-	conn := openClient(t, o)
 	ctx := t.Context()
-	threads := func(settings clickhouse.Settings) uint64 {
+	// One connection of database/sql: the driver's own pool may dial another one for
+	// the next query, since it gives a place free before it keeps the connection.
+	db := clickhouse.OpenDB(ch.Options())
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	exec := func(query string) {
 		t.Helper()
-		return scalar[uint64](clickhouse.Context(ctx, clickhouse.WithSettings(settings)), t, conn, "SELECT toUInt64(getSetting('max_threads'))")
+		if _, err := conn.ExecContext(ctx, query); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	threads := func(settings clickhouse.Settings) (n uint64) {
+		t.Helper()
+		ctx := clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+		if err := conn.QueryRowContext(ctx, "SELECT toUInt64(getSetting('max_threads'))").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
 	before := threads(nil)
-	mustExec(t, conn, "SET max_threads = 3")
+	exec("SET max_threads = 3")
 	if n := threads(clickhouse.Settings{"max_threads": 2}); n != 2 {
 		t.Errorf("max_threads is %d in a query that sets 2", n)
 	}
 	if n := threads(nil); n != 3 {
 		t.Errorf("max_threads is %d after that, 3 was SET for the session", n)
 	}
-	mustExec(t, conn, "CREATE TEMPORARY TABLE mine (a Int8)")
-	mustExec(t, conn, "INSERT INTO mine VALUES (5)")
-	if a := scalar[int8](ctx, t, conn, "SELECT a FROM mine"); a != 5 {
-		t.Error(a)
+	exec("CREATE TEMPORARY TABLE mine (a Int8)")
+	exec("INSERT INTO mine VALUES (5)")
+	var a int8
+	if err := conn.QueryRowContext(ctx, "SELECT a FROM mine").Scan(&a); err != nil || a != 5 {
+		t.Error(a, err)
 	}
 	// Another connection has neither.
-	fresh := openClient(t, o)
+	fresh := openClient(t, ch.Options())
 	if n := scalar[uint64](ctx, t, fresh, "SELECT toUInt64(getSetting('max_threads'))"); n != before {
 		t.Errorf("max_threads is %d on a fresh connection, %d is the default", n, before)
 	}
