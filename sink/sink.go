@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"lapwing/schemas/topics"
 	"lapwing/sink/batch"
 	"lapwing/sink/migrate"
 	"lapwing/sink/writer"
@@ -100,7 +102,12 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 	defer client.CloseAllowingRebalance()
 	defer s.ready.Store(false)
+	following, stop := context.WithCancel(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { s.showGeneration(following) })
 	err = s.loop(ctx, client)
+	stop()
+	follower.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -277,7 +284,7 @@ func (s *Sink) add(b *batch.Batch, r *kgo.Record, now time.Time) {
 	switch {
 	case err != nil:
 		b.Refuse(&rec, now, err)
-	case generation != s.cfg.Generation:
+	case generation != s.cfg.Generation, rec.Name == topics.Definitions && strings.HasPrefix(string(r.Key), generationKey):
 		s.metrics.passed.Inc()
 		b.Pass(r.Topic, r.Partition, r.Offset, now)
 		return

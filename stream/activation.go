@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lapwing/schemas/definition"
@@ -36,6 +36,7 @@ type activation struct {
 	Segments    []string          `json:"segments"`
 	Source      string            `json:"source"`
 	Clock       ClockMode         `json:"clock"` // by which its deadlines fire
+	Lanes       int32             `json:"lanes"` // it is computed in; 0: not recorded
 
 	generation string
 }
@@ -85,150 +86,98 @@ func values(texts []definition.Text) []string {
 	return vs
 }
 
-// activate sees to it that the definitions topic holds def, and returns the moment
-// from which it was live. A changed definition under an unchanged version is refused.
+// activate sees to it that the definitions topic holds def for this generation, and
+// returns the moment from which it was live. A changed definition under an unchanged
+// version is refused, whatever the generation.
 func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Definition) (instant.Instant, error) {
-	live, err := liveDefinition(ctx, cfg, deps, def.Name.Value)
+	known, err := readDefinitions(ctx, cfg, deps)
 	if err != nil {
 		return instant.None, err
 	}
-	if live != nil && live.Version == def.Version {
-		if live.Hash != def.Hash {
-			return instant.None, fmt.Errorf("activate %s version %d (hash %.12s): version %d is live with hash %.12s: %w",
-				def.Name.Value, def.Version, def.Hash, live.Version, live.Hash, ErrDefinitionChanged)
+	activatedAt := ""
+	for _, a := range known {
+		if a.Name != def.Name.Value {
+			continue
 		}
-		if live.generation == generationText(cfg) && live.Clock != cfg.Clock {
+		ours := a.generation == generationText(cfg)
+		if ours && a.Lanes != 0 && a.Lanes != cfg.Lanes {
+			return instant.None, fmt.Errorf("activate %s version %d: generation %d of %s was computed with %d lanes, lanes is %d: %w: %s",
+				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), a.Lanes, cfg.Lanes, ErrLanes, otherLanes)
+		}
+		if a.Version != def.Version {
+			continue
+		}
+		if a.Hash != def.Hash {
+			return instant.None, fmt.Errorf("activate %s version %d (hash %.12s): generation %s has version %d with hash %.12s: %w",
+				def.Name.Value, def.Version, def.Hash, a.generation, a.Version, a.Hash, ErrDefinitionChanged)
+		}
+		if ours && a.Clock != cfg.Clock {
 			return instant.None, fmt.Errorf("activate %s version %d: generation %d of %s runs with clock: %s, this one is set to clock: %s: %w: "+
 				"set the same, or another prefix or generation",
-				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), live.Clock, cfg.Clock, ErrOtherClock)
+				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), a.Clock, cfg.Clock, ErrOtherClock)
 		}
-		at, ok := instant.Parse(live.ActivatedAt)
+		at, ok := instant.Parse(a.ActivatedAt)
 		if !ok {
-			return instant.None, fmt.Errorf("read when %s was activated: %q is no time", live.Name, live.ActivatedAt)
+			return instant.None, fmt.Errorf("read when %s was activated: %q is no time", a.Name, a.ActivatedAt)
 		}
-		return at, nil
+		if ours {
+			return at, nil
+		}
+		activatedAt = a.ActivatedAt
 	}
 	at := instant.Of(deps.Now())
+	if then, ok := instant.Parse(activatedAt); ok {
+		at = then // it has been live, in another generation
+	}
 	a := newActivation(def, at)
-	a.Clock = cfg.Clock
+	a.Clock, a.Lanes = cfg.Clock, cfg.Lanes
 	value, err := json.Marshal(a)
 	if err != nil {
 		return instant.None, fmt.Errorf("encode definition: %w", err)
 	}
-	client, err := kgo.NewClient(clientOpts(cfg, deps, cfg.member("", 0)+"-definitions")...)
-	if err != nil {
-		return instant.None, fmt.Errorf("create client for definitions: %w", err)
-	}
-	defer client.Close()
-	r := &kgo.Record{
-		Topic: cfg.topic(topics.Definitions), Key: []byte(def.Name.Value), Value: value,
+	return at, writeDefinitions(ctx, cfg, deps, &kgo.Record{
+		Key: definitionKey(def.Name.Value, cfg.Generation), Value: value,
 		Headers: []kgo.RecordHeader{{Key: generationHeader, Value: []byte(generationText(cfg))}},
-	}
-	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return instant.None, fmt.Errorf("write definition %s: %w", def.Name.Value, err)
-	}
-	return at, nil
+	})
 }
 
-// liveDefinition is the newest record of that name, nil if there is none.
-func liveDefinition(ctx context.Context, cfg *Config, deps *Deps, name string) (*activation, error) {
+// definitionKey is the key of a definition's record: each generation has its own, so
+// that none is compacted away by another's.
+func definitionKey(name string, generation uint32) []byte {
+	if generation == 1 {
+		return []byte(name)
+	}
+	return fmt.Appendf(nil, "%s.g%d", name, generation)
+}
+
+// readDefinitions are the definitions of all generations, the newest of each key.
+func readDefinitions(ctx context.Context, cfg *Config, deps *Deps) (map[string]activation, error) {
 	topic := cfg.topic(topics.Definitions)
-	var live *activation
+	known := map[string]activation{}
 	err := readToEnd(ctx, cfg, deps, topic, map[int32]int64{}, func(r *kgo.Record) error {
-		if string(r.Key) != name {
+		if strings.HasPrefix(string(r.Key), generationKey) {
 			return nil
 		}
-		live = nil
 		if r.Value == nil {
+			delete(known, string(r.Key))
 			return nil
 		}
-		live = new(activation)
-		if err := json.Unmarshal(r.Value, live); err != nil {
-			return fmt.Errorf("decode definition %s at offset %d: %w", name, r.Offset, err)
+		var a activation
+		if err := json.Unmarshal(r.Value, &a); err != nil {
+			return fmt.Errorf("decode definition %s at offset %d: %w", r.Key, r.Offset, err)
 		}
 		for _, h := range r.Headers {
 			if h.Key == generationHeader {
-				live.generation = string(h.Value)
+				a.generation = string(h.Value)
 			}
 		}
+		known[string(r.Key)] = a
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read topic %s: %w", topic, err)
 	}
-	return live, nil
-}
-
-// readToEnd reads partitions of a topic from the given offsets (none given: all of
-// the topic, from its beginning) to where they ended when it was called, as a
-// read_uncommitted reader sees the end, but only what was committed: a commit may be
-// answered, and its offsets be visible, while its marker is still on its way, and
-// would be lost by who reads to the last stable offset. Markers count: a log that a
-// transaction wrote ends in one.
-func readToEnd(ctx context.Context, cfg *Config, deps *Deps, topic string, from map[int32]int64, fn func(*kgo.Record) error) error {
-	client, err := kgo.NewClient(clientOpts(cfg, deps, cfg.member("", 0)+"-reader")...)
-	if err != nil {
-		return fmt.Errorf("create reader: %w", err)
-	}
-	defer client.Close()
-	adm := kadm.NewClient(client)
-	starts, err := adm.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("find the beginning of the log: %w", err)
-	}
-	ends, err := adm.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("find the end of the log: %w", err)
-	}
-	all := len(from) == 0
-	open := map[int32]int64{} // partition -> end
-	consume := map[int32]kgo.Offset{}
-	ends.Each(func(o kadm.ListedOffset) {
-		next, wanted := from[o.Partition]
-		if !all && !wanted {
-			return
-		}
-		if s, ok := starts.Lookup(topic, o.Partition); ok {
-			next = max(next, s.Offset)
-		}
-		if next < o.Offset {
-			open[o.Partition] = o.Offset
-			consume[o.Partition] = kgo.NewOffset().At(next)
-		}
-	})
-	if len(open) == 0 {
-		return nil
-	}
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: consume})
-	for len(open) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read the log: %w", err)
-		}
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			end, wanted := open[r.Partition]
-			if !wanted || r.Offset >= end {
-				continue
-			}
-			if r.Offset+1 >= end {
-				delete(open, r.Partition)
-			}
-			if r.Attrs.IsControl() {
-				continue
-			}
-			if err := fn(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return known, nil
 }
 
 // activationTimeout bounds the reading and writing of the definitions topic.

@@ -3,7 +3,9 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,19 +13,25 @@ import (
 )
 
 // laneBalancer assigns lanes: partition p of every topic goes to one member. It is
-// eager, and sticky in so far as members keep their place by instance id: a restart
-// moves nothing, a member that joins or leaves moves about one lane in as many as
-// there are members.
+// cooperative: members keep what they have while others join and leave, and only the
+// lanes that move are given up first. It is sticky: a lane moves only if its owner has
+// gone or has more than its share.
 type laneBalancer struct{}
 
 const laneProtocol = "lapwing-lanes"
 
 func (laneBalancer) ProtocolName() string { return laneProtocol }
-func (laneBalancer) IsCooperative() bool  { return false }
+func (laneBalancer) IsCooperative() bool  { return true }
 
-func (laneBalancer) JoinGroupMetadata(topics []string, _ map[string][]int32, _ int32) []byte {
+func (laneBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	meta := kmsg.NewConsumerMemberMetadata()
-	meta.Topics = topics
+	meta.Version = 2 // the first with a generation
+	meta.Topics, meta.Generation = topics, generation
+	for _, topic := range slices.Sorted(maps.Keys(owned)) {
+		o := kmsg.NewConsumerMemberMetadataOwnedPartition()
+		o.Topic, o.Partitions = topic, slices.Sorted(slices.Values(owned[topic]))
+		meta.OwnedPartitions = append(meta.OwnedPartitions, o)
+	}
 	return meta.AppendTo(nil)
 }
 
@@ -39,9 +47,9 @@ func (b laneBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kg
 	return c, c.MemberTopics(), nil
 }
 
-// Balance gives each lane to the member with the highest score for it (rendezvous
-// hashing, evened out), all topics together. Topics whose partition counts differ
-// are an error: a lane would be torn.
+// Balance gives each lane, all topics together, to its owner while that has no more
+// than its share, else to the member with the highest score for it (rendezvous
+// hashing). Topics whose partition counts differ are an error: a lane would be torn.
 func (laneBalancer) Balance(b *kgo.ConsumerBalancer, counts map[string]int32) kgo.IntoSyncAssignment {
 	lanes := int32(-1)
 	names := make([]string, 0, len(counts))
@@ -63,13 +71,40 @@ func (laneBalancer) Balance(b *kgo.ConsumerBalancer, counts map[string]int32) kg
 	if len(members) == 0 {
 		return plan
 	}
-	owner := spread(memberNames(members), lanes)
+	owner := spread(memberNames(members), owners(b, lanes))
 	for lane, m := range owner {
 		for _, name := range names {
 			plan.AddPartition(&members[m], name, int32(lane))
 		}
 	}
+	plan.AdjustCooperative(b)
 	return plan
+}
+
+// nobody owns a lane that none of the members claims.
+const nobody = -1
+
+// owners gives each lane the index of the member that owns it now. Of two that claim
+// it, as one does that has missed a rebalance, the later generation is right.
+func owners(b *kgo.ConsumerBalancer, lanes int32) []int {
+	owner, since := make([]int, lanes), make([]int32, lanes)
+	for lane := range owner {
+		owner[lane] = nobody
+	}
+	index := map[string]int{}
+	for i, m := range b.Members() {
+		index[m.MemberID] = i
+	}
+	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+		for _, topic := range meta.OwnedPartitions {
+			for _, lane := range topic.Partitions {
+				if lane >= 0 && lane < lanes && (owner[lane] == nobody || meta.Generation > since[lane]) {
+					owner[lane], since[lane] = index[m.MemberID], meta.Generation
+				}
+			}
+		}
+	})
+	return owner
 }
 
 func memberNames(members []kmsg.JoinGroupResponseMember) []string {
@@ -83,29 +118,60 @@ func memberNames(members []kmsg.JoinGroupResponseMember) []string {
 	return names
 }
 
-// spread gives each lane the index of its member. No member gets more than one lane
-// above another. A lane goes to the first member, in the order of the lane's own
-// scores, that still has room: when a member leaves, mostly its lanes move.
-func spread(members []string, lanes int32) []int {
-	owner := make([]int, lanes)
-	load := make([]int, len(members))
+// spread gives each lane the index of its member; owner is who has it now. No member
+// gets more than one lane above another. Who has more than its share gives up the
+// lanes for which it has the lowest scores; a lane without an owner goes to the first
+// member, in the order of the lane's own scores, that has room.
+func spread(members []string, owner []int) []int {
 	n := len(members)
-	low, extra := int(lanes)/n, int(lanes)%n // extra members get one lane more
-	for lane := range owner {
-		best, bestScore := -1, uint64(0)
+	load := make([]int, n)
+	for _, m := range owner {
+		if m != nobody {
+			load[m]++
+		}
+	}
+	low, extra := len(owner)/n, len(owner)%n // extra members get one lane more
+	share := make([]int, n)
+	order := make([]int, n) // who has most keeps most
+	for m := range order {
+		order[m] = m
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return load[b] - load[a] })
+	for i, m := range order {
+		share[m] = low
+		if i < extra {
+			share[m]++
+		}
+	}
+	next := make([]int, len(owner))
+	held := make([][]int, n)
+	for lane, m := range owner {
+		next[lane] = nobody
+		if m != nobody {
+			held[m] = append(held[m], lane)
+		}
+	}
+	for m, lanes := range held {
+		slices.SortStableFunc(lanes, func(a, b int) int { return cmp.Compare(score(members[m], b), score(members[m], a)) })
+		load[m] = min(len(lanes), share[m])
+		for _, lane := range lanes[:load[m]] {
+			next[lane] = m
+		}
+	}
+	for lane := range next {
+		if next[lane] != nobody {
+			continue
+		}
+		best, bestScore := nobody, uint64(0)
 		for m, name := range members {
-			room := load[m] < low || load[m] == low && extra > 0
-			if s := score(name, lane); room && (best == -1 || s > bestScore) {
+			if s := score(name, lane); load[m] < share[m] && (best == nobody || s > bestScore) {
 				best, bestScore = m, s
 			}
 		}
-		owner[lane] = best
-		if load[best] == low {
-			extra--
-		}
+		next[lane] = best
 		load[best]++
 	}
-	return owner
+	return next
 }
 
 // score is FNV-1a over the member's name and the lane, mixed once more: FNV's upper
@@ -119,4 +185,21 @@ func score(member string, lane int) uint64 {
 	h ^= h >> 32
 	h *= 0x9e3779b97f4a7c15
 	return h ^ h>>29
+}
+
+// heedful is a balancer that tells what its member was given, each time and in full.
+// The client's callbacks do not: a transactional session passes on the first
+// revocation only, until the next transaction has ended.
+type heedful struct {
+	kgo.GroupBalancer
+	given func(map[string][]int32)
+}
+
+// ParseSyncAssignment implements kgo.GroupBalancer.
+func (b heedful) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	given, err := b.GroupBalancer.ParseSyncAssignment(assignment)
+	if err == nil {
+		b.given(given)
+	}
+	return given, err
 }

@@ -25,6 +25,8 @@ type Deps struct {
 	Now func() time.Time
 	// KafkaOpts are added to every client: TLS, SASL, a dialer.
 	KafkaOpts []kgo.Opt
+
+	pool *fetchPool // shared by the sessions and restores of a process
 }
 
 func (d *Deps) fill() {
@@ -37,16 +39,20 @@ func (d *Deps) fill() {
 	if d.Registerer == nil {
 		d.Registerer = prometheus.NewRegistry()
 	}
+	if d.pool == nil {
+		d.pool = new(fetchPool)
+		d.pool.limit = defaultPool
+	}
 }
 
+// defaultPool is what is kept for clients before a worker says how much it wants kept.
+const defaultPool = 8 << 20
+
+// maxBufferedRecords and maxBufferedBytes bound what one client has on its way to the
+// broker; beyond, taking in waits.
 const (
-	// maxBufferedRecords and maxBufferedBytes bound what one slot has on its way to
-	// the broker; beyond, taking in waits.
 	maxBufferedRecords = 100_000
 	maxBufferedBytes   = 64 << 20
-	// maxDecompressedBytes bounds what one batch may unpack to; the client's own
-	// bound is 1 GiB.
-	maxDecompressedBytes = 128 << 20
 )
 
 // clientOpts are the options of every client. Those that look arbitrary were
@@ -59,17 +65,17 @@ func clientOpts(cfg *Config, deps *Deps, name string) []kgo.Opt {
 		// Below, a first produce after a commit may wait seconds for a metadata refresh.
 		kgo.MetadataMinAge(50 * time.Millisecond),
 		kgo.RetryBackoffFn(retryBackoff),
-		kgo.FetchMaxBytes(16 << 20),
-		kgo.FetchMaxPartitionBytes(4 << 20),
+		kgo.FetchMaxBytes(cfg.fetchBytes()),
+		kgo.FetchMaxPartitionBytes(cfg.fetchBytes() / 4),
 		kgo.FetchMaxWait(20 * time.Millisecond),
-		kgo.MaxDecompressBatchBytes(maxDecompressedBytes),
+		kgo.MaxDecompressBatchBytes(cfg.batchBytes()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Positions count transaction markers: we must see them to know that the end
 		// of a log is reached.
 		kgo.KeepControlRecords(),
 		// A position that the log no longer has is for a human: never start elsewhere.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(topics.LargeMessageBytes - 4096), // room for the batch's framing
 		kgo.ProducerLinger(2 * time.Millisecond),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
@@ -91,11 +97,12 @@ func sessionOpts(cfg *Config, deps *Deps, group, member string, slot int, consum
 		prometheus.Labels{"group": group, "slot": strconv.Itoa(slot)}, deps.Registerer)))
 	return append(clientOpts(cfg, deps, member),
 		kgo.WithHooks(metrics),
+		kgo.WithPools(deps.pool),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(consume...),
 		kgo.InstanceID(member),
 		kgo.SessionTimeout(cfg.SessionTimeout),
-		kgo.HeartbeatInterval(cfg.SessionTimeout/5),
+		kgo.HeartbeatInterval(min(cfg.SessionTimeout/5, cfg.HeartbeatInterval)),
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.TransactionalID(member),

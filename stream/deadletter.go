@@ -20,7 +20,7 @@ const badEnvelope event.Cause = "invalid_envelope"
 const maxDeadLetterBytes = topics.LargeMessageBytes - 64<<10
 
 // deadLetter puts a record that cannot be used aside, byte for byte, with its cause
-// and the place it came from.
+// and the place it came from. Nothing is kept of key and value.
 func (o *outbox) deadLetter(topic string, cause event.Cause, src mailbox.Source, position int64, key, value []byte) {
 	headers := []kgo.RecordHeader{
 		{Key: "cause", Value: []byte(cause)},
@@ -34,6 +34,12 @@ func (o *outbox) deadLetter(topic string, cause event.Cause, src mailbox.Source,
 	}
 	if len(key) > maxKeyBytes {
 		key = key[:maxKeyBytes]
+	}
+	if key != nil { // nil stays nil: no key, no value
+		key = o.keep(key)
+	}
+	if value != nil {
+		value = o.keep(value)
 	}
 	o.produce(topic, 0, key, value, o.header(headers...))
 }

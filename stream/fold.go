@@ -18,6 +18,7 @@ import (
 // fold takes records into lanes and writes out what comes of them, transaction by
 // transaction. It holds what all lanes of a slot share, and belongs to its loop.
 type fold struct {
+	inputs  *inputs
 	cfg     *Config
 	metrics *metrics
 	out     *outbox
@@ -27,13 +28,18 @@ type fold struct {
 	step    lifecycle.Output
 	source  string          // ce_source of public records
 	now     instant.Instant // the wall clock, read once per batch
+	next    [ahead]*customer
+	peeked  int64 // so that no compiler leaves the peeking out
 
 	topic struct {
 		stageChanges, segmentChanges, profiles, history, activity, aggregates, deadLetters, mailbox, state string
 	}
-	input   map[string]Input // keyed inputs by topic
-	ceBuf   []record.Header
-	counted struct{ applied, held, duplicate, forwarded, deadlines int }
+	input    map[string]Input // keyed inputs by topic
+	ceBuf    []record.Header
+	profiles lifecycle.ProfileBuffer
+	exceeded lifecycle.Overflow // in this transaction
+	counted  struct{ applied, held, duplicate, forwarded, deadlines int }
+	tally    tally // what comes more seldom
 }
 
 func newFold(cfg *Config, m *metrics, model *lifecycle.Model, client *kgo.Client) *fold {
@@ -44,8 +50,9 @@ func newFold(cfg *Config, m *metrics, model *lifecycle.Model, client *kgo.Client
 		decoder: event.NewDecoder(model.Projection(), cfg.limits()),
 		source:  "/lapwing/" + model.Definition().Name.Value,
 		input:   map[string]Input{},
+		tally:   tally{},
 	}
-	f.step.WantActivity = true
+	f.step.WantActivity = cfg.Aggregates || cfg.Activity != ActivityOff
 	f.topic.stageChanges = cfg.topic(topics.StageChanges)
 	f.topic.segmentChanges = cfg.topic(topics.SegmentChanges)
 	f.topic.profiles = cfg.topic(topics.Profiles)
@@ -63,12 +70,17 @@ func newFold(cfg *Config, m *metrics, model *lifecycle.Model, client *kgo.Client
 	return f
 }
 
-// keyedBatch takes in records of a keyed input.
-func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record) error {
-	src := mailbox.Source{Topic: topic, Partition: l.id.lane}
+// keyedBatch takes in records of a keyed input. upTo is the next offset behind them, if
+// it is more than the last record says.
+func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record, upTo int64) error {
+	src := mailbox.Source{Topic: topic, Partition: l.id.Lane}
 	pos := l.positions[topic]
 	newest := instant.None
-	for _, r := range records {
+	defer recycle(records)
+	for i, r := range records {
+		if i%ahead == 0 {
+			f.lookAhead(l, records[i:])
+		}
 		if r.Offset < pos.nextOffset {
 			continue // of an assignment before this one
 		}
@@ -82,22 +94,23 @@ func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record) error {
 			newest = max(newest, stamp)
 		}
 		if cause != "" {
-			f.putAside(cause, src, r.Offset, r.Key, r.Value)
+			f.putAside(causeOf(r, cause), src, r.Offset, r.Key, r.Value)
 			continue
 		}
 		if f.cfg.Clock == ClockEvent {
 			newest = max(newest, f.msg.Time)
 		}
-		if home := f.homes.of(f.msg.Customer); home != l.id.lane {
+		if home := f.homes.of(f.msg.Customer); home != l.id.Lane {
 			e := mailbox.Envelope{Kind: mailbox.Event, Source: src, Position: r.Offset, At: stamp}
 			f.out.forward(f.topic.mailbox, home, f.msg.Customer, &e, r.Value)
 			f.counted.forwarded++
 			continue
 		}
-		if err := f.accept(l); err != nil {
+		if err := f.accept(l, f.next[i%ahead]); err != nil {
 			return err
 		}
 	}
+	pos.nextOffset = max(pos.nextOffset, upTo)
 	l.positions[topic] = pos
 	if f.cfg.Clock == ClockWall && newest != instant.None {
 		newest = min(newest, f.now) // a record's timestamp may be anything
@@ -105,6 +118,14 @@ func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record) error {
 	l.clock.Heard(src, newest)
 	f.reached(l, src, pos.nextOffset)
 	return nil
+}
+
+// recycle gives the memory of fetched records back to the client's pools. Whatever
+// outlives the batch has been copied.
+func recycle(records []*kgo.Record) {
+	for _, r := range records {
+		r.Recycle()
+	}
 }
 
 // reached tells the lane's clock how far a source it reads itself has come.
@@ -117,8 +138,12 @@ func (f *fold) reached(l *lane, src mailbox.Source, nextOffset int64) {
 
 // mailboxBatch takes in records of the mailbox: events sent here and clocks.
 func (f *fold) mailboxBatch(l *lane, records []*kgo.Record) error {
+	defer recycle(records)
 	pos := l.positions[f.topic.mailbox]
-	for _, r := range records {
+	for i, r := range records {
+		if i%ahead == 0 {
+			f.lookAhead(l, records[i:])
+		}
 		if r.Offset < pos.nextOffset {
 			continue
 		}
@@ -132,13 +157,14 @@ func (f *fold) mailboxBatch(l *lane, records []*kgo.Record) error {
 			f.putAside(badEnvelope, mailbox.Source{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value)
 		case !ours: // of another generation
 		case e.Kind == mailbox.Clock:
+			f.inputs.meet(l, e.Source)
 			l.told(&e)
 		default:
 			if cause := f.decoder.Decode(r.Value, e.At, &f.msg); cause != "" {
 				f.putAside(cause, e.Source, e.Position, r.Key, r.Value)
 				continue
 			}
-			if err := f.accept(l); err != nil {
+			if err := f.accept(l, f.next[i%ahead]); err != nil {
 				return err
 			}
 		}
@@ -172,17 +198,46 @@ func (l *lane) told(e *mailbox.Envelope) {
 	l.clock.Reached(e.Source, e.Position)
 }
 
-// accept folds the decoded message into its customer.
-func (f *fold) accept(l *lane) error {
-	c, err := l.find(f.msg.Customer)
-	if err != nil {
-		return err
+// ahead is of how many records the customers are looked up together. They lie far apart
+// in memory, and a processor fetches what several need at once, but not what a step needs
+// while another is going on.
+const ahead = 16
+
+// lookAhead looks up the customers whose ids are the keys of the next records, nil if
+// they are not at hand.
+func (f *fold) lookAhead(l *lane, records []*kgo.Record) {
+	records = records[:min(ahead, len(records))]
+	for i, r := range records {
+		f.next[i] = l.cache.get(r.Key)
+	}
+	f.peek(f.next[:len(records)])
+}
+
+// peek fetches what the next steps of these customers need.
+func (f *fold) peek(next []*customer) {
+	for _, c := range next {
+		if c != nil {
+			f.peeked += c.state.Peek()
+		}
+	}
+}
+
+// accept folds the decoded message into its customer, which guess is if it is not nil and
+// the record's key told the truth.
+func (f *fold) accept(l *lane, guess *customer) (err error) {
+	c := guess
+	if c == nil || c.id != string(f.msg.Customer) {
+		if c, err = l.find(f.msg.Customer); err != nil {
+			return err
+		}
 	}
 	f.step.Reset()
 	switch l.model.Accept(c.state, c.id, &f.msg, f.detected(max(f.msg.Time, l.clock.Watermark())), &f.step) {
 	case lifecycle.Duplicate:
 		f.counted.duplicate++
-		return nil
+		if !f.step.Ended && len(f.step.Records) == 0 { // what it told before that remains
+			return nil
+		}
 	case lifecycle.Held:
 		f.counted.held++
 	case lifecycle.Applied:
@@ -204,42 +259,51 @@ func (f *fold) detected(eventClock instant.Instant) instant.Instant {
 // wave fires the deadlines of silent customers that the lane's clock has reached, at
 // most so many; more reports whether some are left.
 func (f *fold) wave(l *lane) (more bool, err error) {
-	w := l.clock.Watermark()
+	w := l.watermark()
 	if w == instant.None {
 		return false, nil
 	}
 	detected := f.detected(w)
 	for range f.cfg.Wave {
-		c := l.due.next(w)
+		c, err := l.nextDue(w)
+		if err != nil {
+			return false, err
+		}
 		if c == nil {
 			l.totals.Close(w)
 			return false, nil
-		}
-		if err := l.load(c); err != nil {
-			return false, err
 		}
 		f.step.Reset()
 		l.model.Advance(c.state, c.id, w, detected, &f.step)
 		f.counted.deadlines++
 		f.stepped(l, c)
 	}
-	return l.due.next(w) != nil, nil
+	c, err := l.firstDue(w)
+	return c != nil, err
 }
 
 // stepped writes out what one step of a customer produced.
 func (f *fold) stepped(l *lane, c *customer) {
 	l.touch(c)
-	l.due.set(c, l.model.Due(c.state))
+	l.setDue(c, l.model.Due(c.state))
 	c.changed = c.changed || f.step.Changed || f.step.Ended
+	f.exceeded.Add(&f.step.Overflow)
 	for i := range f.step.Records {
 		r := &f.step.Records[i]
-		l.totals.AddTransition(r)
+		if f.cfg.Aggregates {
+			l.totals.AddTransition(r)
+		}
 		f.change(l, r)
 	}
 	for i := range f.step.Activity {
 		a := &f.step.Activity[i]
-		l.totals.Add(a)
-		f.out.produce(f.topic.activity, l.id.lane, f.out.keep([]byte(c.id)), f.out.bytes(a.AppendJSON), nil)
+		if f.cfg.Aggregates {
+			l.totals.Add(a)
+		}
+		if f.cfg.Activity == ActivityOff {
+			continue
+		}
+		f.out.produce(f.topic.activity, l.id.Lane, f.out.keep([]byte(c.id)), f.out.bytes(a.AppendJSON), nil)
 	}
 }
 
@@ -256,65 +320,84 @@ func (f *fold) change(l *lane, r *record.Record) {
 	start := len(f.out.headers)
 	f.out.headers = append(f.out.headers, f.out.generation...)
 	for _, h := range f.ceBuf {
-		f.out.headers = append(f.out.headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
+		f.out.headers = append(f.out.headers, kgo.RecordHeader{Key: h.Key, Value: f.out.keepText(h.Value)})
 	}
 	headers := f.out.headers[start:len(f.out.headers):len(f.out.headers)]
-	f.out.produce(topic, l.id.lane, f.out.keep([]byte(r.CustomerID)), f.out.bytes(r.AppendJSON), headers)
-	f.metrics.changes.WithLabelValues(string(r.Kind), strconv.FormatBool(r.Backfill)).Inc()
+	f.out.produce(topic, l.id.Lane, f.out.keep([]byte(r.CustomerID)), f.out.bytes(r.AppendJSON), headers)
+	f.tally[f.metrics.changes.WithLabelValues(string(r.Kind), strconv.FormatBool(r.Backfill))]++
 }
 
 func (f *fold) putAside(cause event.Cause, src mailbox.Source, offset int64, key, value []byte) {
 	f.out.deadLetter(f.topic.deadLetters, cause, src, offset, key, value)
-	f.metrics.deadLetters.WithLabelValues("stream", string(cause)).Inc()
+	f.tally[f.metrics.deadLetters.WithLabelValues("stream", string(cause))]++
 }
 
 // finish writes what a transaction leaves behind in a lane: each changed customer
 // once, its profile, the totals, and the lane's own record.
 func (f *fold) finish(l *lane) {
-	for _, c := range l.touched {
-		if c.changed {
+	for i, c := range l.touched {
+		if i%ahead == 0 {
+			f.peek(l.touched[i:min(i+ahead, len(l.touched))])
+		}
+		if c.changed && (l.record.PublishFrom != shadowing || l.takeover != nil) {
 			f.profile(l, c)
 		}
 		f.customer(l, c)
 	}
 	l.totals.Each(func(a *record.Aggregate, key, value []byte) {
 		k := f.out.keep(key)
-		f.out.produce(f.topic.aggregates, l.id.lane, k, f.out.bytes(a.AppendJSON), nil)
-		f.put(l, mailbox.StateAggregate, string(key), f.out.keep(value))
+		f.out.produce(f.topic.aggregates, l.id.Lane, k, f.out.bytes(a.AppendJSON), nil)
+		f.note(l, mailbox.StateAggregate, string(key), f.out.keep(value))
 	})
-	l.totals.EachDropped(func(key []byte) { f.put(l, mailbox.StateAggregate, string(key), nil) })
+	l.totals.EachDropped(func(key []byte) { f.note(l, mailbox.StateAggregate, string(key), nil) })
 	rec := l.laneRecord()
 	if encoded := f.out.bytes(rec.Append); string(encoded) != string(l.committed) {
-		f.put(l, mailbox.StateLane, "", encoded)
+		f.note(l, mailbox.StateLane, "", encoded)
 		l.pending, l.pendingRec = encoded, rec
 	}
 }
 
 func (f *fold) customer(l *lane, c *customer) {
+	c.begun = c.state.Begun()
 	switch {
-	case c.state.Begun():
-		f.put(l, mailbox.StateCustomer, c.id, f.out.bytes(func(dst []byte) []byte {
-			return l.model.AppendState(mailbox.AppendCustomer(dst, c.due), c.state)
-		}))
+	case c.begun:
+		start := len(f.out.arena)
+		f.out.arena = l.model.AppendState(mailbox.AppendCustomer(f.out.arena, c.due), c.state)
+		c.pending = f.out.arena[start:len(f.out.arena):len(f.out.arena)]
+		c.measure()
+		if !c.stored {
+			l.born++
+		}
 	case c.stored:
-		f.put(l, mailbox.StateCustomer, c.id, nil)
+		c.pending = nil
+		c.measure()
+		l.born--
+	default: // it was never there
+		c.pending = nil
+		return
 	}
+	f.put(l, mailbox.StateCustomer, c.id, c.pending)
 }
 
 func (f *fold) profile(l *lane, c *customer) {
 	var value []byte // nil: a tombstone
 	if c.state.Begun() {
-		p := l.model.Profile(c.state, c.id)
-		value = f.out.bytes(p.AppendJSON)
+		value = f.out.bytes(l.model.ProfileIn(&f.profiles, c.state, c.id).AppendJSON)
 	}
-	f.out.produce(f.topic.profiles, l.id.lane, f.out.keep([]byte(c.id)), value, nil)
+	f.out.produce(f.topic.profiles, l.id.Lane, f.out.keep([]byte(c.id)), value, nil)
 }
 
-// put writes one record of the changelog, and the same to the store once it is committed.
+// put writes one record of the changelog.
 func (f *fold) put(l *lane, kind mailbox.StateKind, id string, value []byte) {
-	key := f.out.bytes(func(dst []byte) []byte { return mailbox.AppendStateKey(dst, kind, l.id.generation, id) })
-	f.out.produce(f.topic.state, l.id.lane, key, value, nil)
-	l.writes = append(l.writes, write{key: string(key), value: value})
+	start := len(f.out.arena)
+	f.out.arena = mailbox.AppendStateKey(f.out.arena, kind, l.id.Generation, id)
+	f.out.produce(f.topic.state, l.id.Lane, f.out.arena[start:len(f.out.arena):len(f.out.arena)], value, nil)
+}
+
+// note writes one record of the changelog that is not a customer's.
+func (f *fold) note(l *lane, kind mailbox.StateKind, id string, value []byte) {
+	f.put(l, kind, id, value)
+	l.notes = append(l.notes, note{kind: kind, id: id, value: value})
 }
 
 // count moves what was counted in a committed transaction to the metrics.
@@ -333,9 +416,13 @@ func (f *fold) count() {
 		}
 	}
 	f.metrics.deadlines.Add(float64(f.counted.deadlines))
+	f.metrics.addExceeded(&f.exceeded)
+	f.tally.count()
 	f.discount()
 }
 
 func (f *fold) discount() {
+	f.exceeded = lifecycle.Overflow{}
 	f.counted = struct{ applied, held, duplicate, forwarded, deadlines int }{}
+	clear(f.tally)
 }

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	if runWorkerChild() {
 		return
 	}
+	inBubbleBuild()
 	goleak.VerifyTestMain(m)
 }
 
@@ -56,17 +57,18 @@ type world struct {
 }
 
 // newWorld must be called inside a bubble. The input "events" is keyed, "other" routed.
-func newWorld(t *testing.T, source []byte, change func(*Config)) *world {
+// opts come after the broker's own.
+func newWorld(t *testing.T, source []byte, change func(*Config), opts ...kfake.Opt) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Now, log: zap.NewNop()}
 	w.dial = w.network.DialContext
 	if os.Getenv("LAPWING_TEST_LOG") != "" {
 		w.log = zaptest.NewLogger(t)
 	}
-	cluster, err := kfake.NewCluster(
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{
 		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
 		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "16777216", "group.initial.rebalance.delay.ms": "0", "log.retention.ms": "-1"}),
-	)
+	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

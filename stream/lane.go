@@ -6,25 +6,15 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/bits-and-blooms/bloom/v3"
+
 	"lapwing/schemas/instant"
 	"lapwing/schemas/mailbox"
 	"lapwing/stream/aggregate"
 	"lapwing/stream/clock"
 	"lapwing/stream/lifecycle"
+	"lapwing/stream/store"
 )
-
-// customer is one customer of a lane. Those with nothing in the store and nothing
-// pending are not kept.
-type customer struct {
-	id    string
-	state *lifecycle.State // decoded; nil: as the store has it
-	due   instant.Instant  // as of the state
-	place int              // in the lane's dueIndex; -1: not in it
-
-	touched bool // in this transaction
-	changed bool // its profile may differ from the last one published
-	stored  bool // the store has it, as of the last commit
-}
 
 // position is how far a lane has taken in one of its partitions.
 type position struct {
@@ -33,25 +23,36 @@ type position struct {
 }
 
 // lane is one lane while this process owns it. What a transaction changes is undone
-// by rollback until commit has made it final: customers and totals are then what the
-// store has, clock and positions what the last lane record says. Owned by its slot's
-// loop, but for gone.
+// by rollback until commit has made it final. What was committed last is, of a
+// customer, its `committed` bytes while they wait to be written to the local store,
+// else what the store has; of the totals, what they keep themselves; of clock and
+// positions, the last lane record. Owned by its slot's loop.
 type lane struct {
-	id    laneID
+	id    store.Lane
 	model *lifecycle.Model
-	store store
+	store *store.Store
 
-	customers map[string]*customer
-	decoded   int // customers whose state is at hand
+	cache     cache
 	due       dueIndex
 	totals    *aggregate.Totals
 	clock     *clock.Lane
 	walls     map[mailbox.Source]*clock.Wall
 	positions map[string]position // by topic
+	unread    map[string]int64    // records left to read, by topic, as of the last fetch
+	reads     map[string]*reading // by topic
 
 	touched []*customer
-	writes  []write
-	keyBuf  []byte
+	notes   []note // state records of this transaction that are not customers'
+	born    int64  // customers that this transaction begins, less those that it ends
+	behind  writeBehind
+
+	bounds   *bounds             // of a shadow
+	hold     map[string]*holding // partitions that stand at a bound, by topic
+	takeover *takeover           // what is left to do before the lane is live
+
+	// seen has all customers there ever were, and is mistaken in some others: who is not in
+	// it need not be looked for in the store. nil if not all of them came by this process.
+	seen *bloom.BloomFilter
 
 	configured []mailbox.Source
 	record     mailbox.Lane // definition, publish_from; the rest as of the last commit
@@ -60,55 +61,159 @@ type lane struct {
 	pendingRec mailbox.Lane
 }
 
-// find is the customer, with its state decoded.
-func (l *lane) find(id []byte) (*customer, error) {
-	c := l.customers[string(id)]
-	if c == nil {
-		c = &customer{id: string(id), due: instant.None, place: -1, state: new(lifecycle.State)}
-		l.customers[c.id] = c
-		l.decoded++
-		// Touched at once: a customer that comes to nothing is dropped at the end.
-		l.touch(c)
-		return c, nil
-	}
-	return c, l.load(c)
+// note is a state record of a lane that is not a customer's; a nil value deletes it.
+type note struct {
+	kind  mailbox.StateKind
+	id    string
+	value []byte
 }
 
-// load decodes the customer's state if it is not at hand.
-func (l *lane) load(c *customer) error {
-	if c.state != nil {
+// find is the customer, with its state decoded; one that is not known is begun.
+func (l *lane) find(id []byte) (*customer, error) {
+	if c := l.cache.get(id); c != nil {
+		return c, nil
+	}
+	c := &customer{id: string(id), due: instant.None, storeDue: instant.None}
+	if l.seen != nil && !l.seen.Test(id) {
+		c.state = new(lifecycle.State)
+	} else if err := l.read(c); err != nil {
+		return nil, err
+	}
+	l.cache.add(c)
+	if !c.stored {
+		if l.seen != nil {
+			l.seen.Add(id)
+		}
+		// Touched at once: a customer that comes to nothing is dropped at the end.
+		l.touch(c)
+	}
+	return c, nil
+}
+
+// read sets the customer's state to that of the last commit.
+func (l *lane) read(c *customer) error {
+	value := c.committed
+	if !c.waits {
+		var err error
+		l.behind.buf, c.stored, err = l.store.Get(l.id, byte(mailbox.StateCustomer), []byte(c.id), l.behind.buf[:0])
+		if err != nil {
+			return fmt.Errorf("read a customer of lane %d: %w", l.id.Lane, err)
+		}
+		value = l.behind.buf
+	}
+	c.state = new(lifecycle.State)
+	if !c.stored {
+		c.due = instant.None
 		return nil
 	}
-	l.keyBuf = mailbox.AppendStateKey(l.keyBuf[:0], mailbox.StateCustomer, l.id.generation, c.id)
-	value, err := l.store.get(l.id, l.keyBuf)
+	due, encoded, err := mailbox.DecodeCustomer(value)
 	if err != nil {
-		return fmt.Errorf("read a customer of lane %d: %w", l.id.lane, err)
+		return fmt.Errorf("lane %d: %w", l.id.Lane, err)
 	}
-	_, encoded, err := mailbox.DecodeCustomer(value)
-	if err != nil {
-		return fmt.Errorf("lane %d: %w", l.id.lane, err)
+	if err := l.model.DecodeState(encoded, c.state); err != nil {
+		return fmt.Errorf("decode a customer of lane %d: %w", l.id.Lane, err)
 	}
-	s := new(lifecycle.State)
-	if err := l.model.DecodeState(encoded, s); err != nil {
-		return fmt.Errorf("decode a customer of lane %d: %w", l.id.lane, err)
+	c.due = due
+	if !c.waits {
+		c.storeDue = due
 	}
-	c.state = s
-	l.decoded++
 	return nil
+}
+
+// shrink lets the cache have at most so many bytes. Whom it lets go of stays at hand as
+// an encoding, which takes a fifth of the memory.
+func (l *lane) shrink(bytes int) {
+	l.cache.shrink(bytes, func(c *customer) {
+		if c.stored {
+			l.behind.buf = l.model.AppendState(mailbox.AppendCustomer(l.behind.buf[:0], c.due), c.state)
+			l.store.Keep(l.id, byte(mailbox.StateCustomer), []byte(c.id), l.behind.buf)
+		}
+	})
 }
 
 func (l *lane) touch(c *customer) {
 	if !c.touched {
 		c.touched = true
 		l.touched = append(l.touched, c)
+		c.used = true
 	}
+}
+
+// setDue notes when the customer is due next.
+func (l *lane) setDue(c *customer, at instant.Instant) {
+	if at != c.due {
+		c.due = at
+		l.due.add(store.Deadline{At: at, ID: c.id})
+	}
+}
+
+// nextDue is the customer that is due first, if it is due at clock; else nil. It is
+// taken out of the index and touched: what is done with it must set its deadline anew.
+func (l *lane) nextDue(clock instant.Instant) (*customer, error) {
+	c, err := l.firstDue(clock)
+	if c != nil {
+		l.due.pop()
+		c.due = instant.None // so that setDue puts it back
+		l.touch(c)
+	}
+	return c, err
+}
+
+// firstDue is the customer that is due first, if it is due at clock; else nil.
+func (l *lane) firstDue(clock instant.Instant) (*customer, error) {
+	for {
+		if l.due.wants(clock) {
+			if err := l.loadDue(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		d, ok := l.due.first()
+		if !ok || d.At > clock {
+			return nil, nil //nolint:nilnil // nobody is due
+		}
+		c := l.cache.get([]byte(d.ID))
+		if c == nil {
+			c = &customer{id: d.ID, due: instant.None, storeDue: instant.None}
+			if err := l.read(c); err != nil {
+				return nil, err
+			}
+			if c.stored {
+				l.cache.add(c)
+			}
+		}
+		if c.due == d.At {
+			return c, nil
+		}
+		// What stands in the index is of before: the customer has another deadline now.
+		l.due.pop()
+		if c.storeDue != d.At {
+			l.behind.staleDue = append(l.behind.staleDue, d)
+		}
+	}
+}
+
+const dueChunk = 1024
+
+// loadDue brings the next deadlines of the store into the index.
+func (l *lane) loadDue() error {
+	found, err := l.store.Deadlines(l.id, l.due.loaded, dueChunk)
+	if err != nil {
+		return fmt.Errorf("read the deadlines of lane %d: %w", l.id.Lane, err)
+	}
+	l.due.load(found, len(found) < dueChunk)
+	return nil
 }
 
 // laneRecord is what the lane's own state record says now.
 func (l *lane) laneRecord() mailbox.Lane {
 	r := l.record
-	r.Watermark = l.clock.Watermark()
+	r.Watermark = l.watermark()
+	if l.takeover != nil && l.takeover.finished {
+		r.PublishFrom = l.takeover.publishFrom
+	}
 	r.ClosedUntil, r.TooLate = l.totals.ClosedUntil(), l.totals.TooLate()
+	r.Customers += l.born
 	r.Sources = l.clock.Sources()
 	r.Positions = nil
 	for topic, p := range l.positions {
@@ -118,52 +223,48 @@ func (l *lane) laneRecord() mailbox.Lane {
 	return r
 }
 
-// commit makes the transaction final: the store gets its writes, with the changelog
-// position behind them.
-func (l *lane) commit(nextOffset int64, cache int) error {
-	if len(l.writes) > 0 {
-		if err := l.store.apply(l.id, l.writes, nextOffset); err != nil {
-			return fmt.Errorf("write lane %d to the local store: %w", l.id.lane, err)
-		}
-	}
+// commit makes the transaction final; nextOffset is the changelog's behind it, 0 if
+// nothing was written there.
+func (l *lane) commit(nextOffset int64) {
 	for _, c := range l.touched {
 		c.touched, c.changed = false, false
-		c.stored = c.state.Begun()
-		if !c.stored {
-			l.forget(c)
+		if !c.begun && !c.stored && !c.waits {
+			l.cache.drop(c) // it has come to nothing
+			continue
 		}
+		l.behind.customer(c)
+		l.cache.resize(c)
+		c.stored = c.begun
+	}
+	for _, n := range l.notes {
+		l.behind.note(n)
+	}
+	if nextOffset > 0 {
+		l.behind.nextOffset = nextOffset
 	}
 	l.totals.Commit()
 	if l.pending != nil {
 		l.committed, l.record = bytes.Clone(l.pending), l.pendingRec
 	}
+	l.takeover.commit(l)
 	l.endTransaction()
-	l.shrink(cache)
-	return nil
 }
 
 // rollback takes everything back to the last commit.
 func (l *lane) rollback() error {
 	for _, c := range l.touched {
-		c.touched, c.changed = false, false
-		if !c.stored {
-			l.forget(c)
+		c.touched, c.changed, c.pending = false, false, nil
+		if !c.stored && !c.waits {
+			l.cache.drop(c)
 			continue
 		}
-		c.state = nil
-		l.decoded--
-		l.keyBuf = mailbox.AppendStateKey(l.keyBuf[:0], mailbox.StateCustomer, l.id.generation, c.id)
-		value, err := l.store.get(l.id, l.keyBuf)
-		if err != nil {
-			return fmt.Errorf("read a customer of lane %d: %w", l.id.lane, err)
+		if err := l.read(c); err != nil {
+			return err
 		}
-		due, _, err := mailbox.DecodeCustomer(value)
-		if err != nil {
-			return fmt.Errorf("lane %d: %w", l.id.lane, err)
-		}
-		l.due.set(c, due)
+		l.due.add(store.Deadline{At: c.due, ID: c.id}) // it may have been taken out
 	}
 	l.totals.Rollback()
+	l.takeover.rollback()
 	l.resetToRecord()
 	l.endTransaction()
 	return nil
@@ -185,34 +286,31 @@ func (l *lane) resetToRecord() {
 			}
 		}
 		l.positions[topic] = p
-		l.clock.Reached(mailbox.Source{Topic: topic, Partition: l.id.lane}, p.nextOffset)
+		l.clock.Reached(mailbox.Source{Topic: topic, Partition: l.id.Lane}, p.nextOffset)
 	}
 }
 
 func (l *lane) endTransaction() {
-	l.touched, l.writes, l.pending = l.touched[:0], l.writes[:0], nil
+	clear(l.touched)
+	l.touched, l.notes, l.pending, l.born = l.touched[:0], l.notes[:0], nil, 0
 }
 
-func (l *lane) forget(c *customer) {
-	l.due.set(c, instant.None)
-	if c.state != nil {
-		l.decoded--
+// release ends the lane in this slot: what was committed goes to the store, so that
+// whoever comes next in this process finds it there.
+func (l *lane) release() error {
+	if err := l.rollback(); err != nil {
+		return err
 	}
-	delete(l.customers, c.id)
+	if l.behind.failed {
+		return nil
+	}
+	return l.flush(0, 0)
 }
 
-// shrink lets go of decoded states until the lane keeps at most so many; which ones
-// does not matter to any result.
-func (l *lane) shrink(cache int) {
-	if l.decoded <= cache {
-		return
+// mostUnread is how far the partition furthest behind is from its end, in records.
+func (l *lane) mostUnread() (records int64) {
+	for _, n := range l.unread {
+		records = max(records, n)
 	}
-	for _, c := range l.customers {
-		if c.state != nil {
-			c.state = nil
-			if l.decoded--; l.decoded <= cache/2 {
-				return
-			}
-		}
-	}
+	return records
 }

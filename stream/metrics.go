@@ -7,8 +7,6 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"lapwing/schemas/instant"
 )
 
 // metrics of the worker and the router of one process. Labels are lanes, causes and
@@ -18,13 +16,25 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec // by role and cause
 	changes     *prometheus.CounterVec // by kind and whether published
 	deadlines   prometheus.Counter
+	exceeded    *prometheus.CounterVec // by limit
 	tooLate     prometheus.Counter
 	commits     *prometheus.HistogramVec // by role
-	aborts      *prometheus.CounterVec   // by role
+	aborts      *prometheus.CounterVec   // by role and cause
 	rebuilds    *prometheus.CounterVec   // by role
 	restore     prometheus.Histogram
-	watermark   *prometheus.GaugeVec // by lane
-	lag         *prometheus.GaugeVec // by topic and partition
+	stateBytes  *prometheus.GaugeVec // by where: cache, behind, disk
+	blocked     *prometheus.GaugeVec // by topic and partition
+	trims       trimCounts
+
+	// What the reporters set.
+	clock       *prometheus.GaugeVec // by lane
+	customers   *prometheus.GaugeVec // by lane
+	restoreLag  *prometheus.GaugeVec // by lane
+	lagRecords  *prometheus.GaugeVec // by topic and partition
+	lagSeconds  *prometheus.GaugeVec // by topic and partition
+	sourceClock *prometheus.GaugeVec // by topic and partition
+	stalled     *prometheus.GaugeVec // by role, topic and partition
+	holds       *prometheus.GaugeVec // by topic and partition
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,6 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		deadlines: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "deadlines_total", Help: "Silent customers whose deadlines were looked at because the clock had reached them.",
 		}),
+		exceeded: counterVec("limit_exceeded_total", "What went beyond a limit of one customer or message, by limit.", "limit"),
 		tooLate: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "aggregates_too_late_total", Help: "Occurrences and changes that came after their period had closed; they are in no total.",
 		}),
@@ -42,26 +53,40 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Namespace: namespace, Name: "commit_seconds", Help: "Time to end a transaction with a commit.",
 			Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
 		}, []string{"role"}),
-		aborts:   counterVec("aborts_total", "Transactions that were aborted and done again.", "role"),
+		aborts:   counterVec("aborts_total", "Transactions that were aborted and done again, by cause.", "role", "cause"),
 		rebuilds: counterVec("rebuilds_total", "Sessions that were rebuilt from the last commit after an error.", "role"),
 		restore: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "restore_seconds", Help: "Time to restore the lanes of one assignment.",
+			Namespace: namespace, Name: "restore_seconds", Help: "Time to restore one lane.",
 			Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800},
 		}),
-		watermark: gaugeVec("watermark_seconds", "Where the lane's clock stands, as a Unix time.", "lane"),
-		lag:       gaugeVec("lag_records", "Records of the partition not read yet, as of the last fetch from it.", "topic", "partition"),
+		stateBytes: gaugeVec("state_bytes", "Customers' states: in the cache of this process (estimated), committed but not in the local store yet, and on disk.", "slot", "where"),
+		blocked:    gaugeVec("input_blocked_seconds", "How long a transaction that does not end has held up the partition; no value: none does.", "topic", "partition"),
+
+		clock:       gaugeVec("clock_seconds", "Where the lane's clock stands, as a Unix time.", "lane"),
+		customers:   gaugeVec("state_customers", "Customers that the lane holds a state of.", "lane"),
+		restoreLag:  gaugeVec("restore_lag_records", "Records of the changelog left to read in a restore that is going on.", "lane"),
+		lagRecords:  gaugeVec("lag_records", "Records of the partition not read yet, as far as its end is known.", "topic", "partition"),
+		lagSeconds:  gaugeVec("lag_seconds", "While something is left to read: the time since the newest record that was read, or since nothing was left, if that is later; else 0.", "topic", "partition"),
+		sourceClock: gaugeVec("source_clock_seconds", "Where the source's clock stands, as a Unix time: the least that a lane of this process has heard.", "topic", "partition"),
+		stalled:     gaugeVec("source_stalled_seconds", "How long the source has stood still; no value: it goes on.", "role", "topic", "partition"),
+		holds:       gaugeVec("source_holds_lanes", "Lanes of this process whose clocks the source holds back; no value: none.", "topic", "partition"),
 	}
 	m.events = register(reg, m.events)
 	m.deadLetters = register(reg, m.deadLetters)
 	m.changes = register(reg, m.changes)
 	m.deadlines = register(reg, m.deadlines)
+	m.exceeded = register(reg, m.exceeded)
 	m.tooLate = register(reg, m.tooLate)
 	m.commits = register(reg, m.commits)
 	m.aborts = register(reg, m.aborts)
 	m.rebuilds = register(reg, m.rebuilds)
 	m.restore = register(reg, m.restore)
-	m.watermark = register(reg, m.watermark)
-	m.lag = register(reg, m.lag)
+	for _, vec := range []**prometheus.GaugeVec{
+		&m.stateBytes, &m.blocked, &m.clock, &m.customers, &m.restoreLag, &m.lagRecords, &m.lagSeconds, &m.sourceClock, &m.stalled, &m.holds,
+	} {
+		*vec = register(reg, *vec)
+	}
+	m.trims = newTrimCounts(reg)
 	return m
 }
 
@@ -88,12 +113,17 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	return c
 }
 
-func (m *metrics) setWatermark(lane int32, at instant.Instant) {
-	if at != instant.None {
-		m.watermark.WithLabelValues(strconv.Itoa(int(lane))).Set(float64(at) / 1000)
-	}
+func (m *metrics) setState(slot, cached, waiting int) {
+	m.stateBytes.WithLabelValues(strconv.Itoa(slot), "cache").Set(float64(cached))
+	m.stateBytes.WithLabelValues(strconv.Itoa(slot), "behind").Set(float64(waiting))
 }
 
-func (m *metrics) setLag(topic string, partition int32, records int64) {
-	m.lag.WithLabelValues(topic, strconv.Itoa(int(partition))).Set(float64(max(0, records)))
+// tally is what a transaction adds to counters. It is counted once that is committed.
+type tally map[prometheus.Counter]float64
+
+func (t tally) count() {
+	for c, n := range t {
+		c.Add(n)
+	}
+	clear(t)
 }

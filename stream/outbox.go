@@ -4,6 +4,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -32,8 +33,9 @@ type outbox struct {
 	flight sync.WaitGroup
 	mu     sync.Mutex
 	err    error
-	// stateNext is, per lane, the offset behind the last changelog record acknowledged.
-	stateNext map[int32]int64
+	// stateNext is, per lane, the offset behind the last changelog record acknowledged,
+	// stateFirst that of the first.
+	stateNext, stateFirst map[int32]int64
 }
 
 const slabSize = 1024
@@ -44,6 +46,7 @@ func newOutbox(client *kgo.Client, cfg *Config, stateTopic string) *outbox {
 		generation: []kgo.RecordHeader{{Key: generationHeader, Value: strconv.AppendUint(nil, uint64(cfg.Generation), 10)}},
 		stateTopic: stateTopic,
 		stateNext:  map[int32]int64{},
+		stateFirst: map[int32]int64{},
 	}
 }
 
@@ -51,6 +54,7 @@ func newOutbox(client *kgo.Client, cfg *Config, stateTopic string) *outbox {
 func (o *outbox) reset() {
 	o.arena, o.used, o.headers, o.err = o.arena[:0], 0, o.headers[:0], nil
 	clear(o.stateNext)
+	clear(o.stateFirst)
 }
 
 // bytes appends what build appends to the arena and returns that part of it. When
@@ -63,6 +67,10 @@ func (o *outbox) bytes(build func(dst []byte) []byte) []byte {
 
 func (o *outbox) keep(b []byte) []byte {
 	return o.bytes(func(dst []byte) []byte { return append(dst, b...) })
+}
+
+func (o *outbox) keepText(s string) []byte {
+	return o.bytes(func(dst []byte) []byte { return append(dst, s...) })
 }
 
 // header takes room for the headers of one record, with the generation as the first.
@@ -93,10 +101,13 @@ func (o *outbox) done(r *kgo.Record, err error) {
 	if err != nil || r.Topic == o.stateTopic {
 		o.mu.Lock()
 		if err != nil && o.err == nil {
-			o.err = err
+			o.err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}
 		if err == nil {
 			o.stateNext[r.Partition] = max(o.stateNext[r.Partition], r.Offset+1)
+			if first, ok := o.stateFirst[r.Partition]; !ok || r.Offset < first {
+				o.stateFirst[r.Partition] = r.Offset
+			}
 		}
 		o.mu.Unlock()
 	}
@@ -114,9 +125,27 @@ func (o *outbox) settle() error {
 	return o.err
 }
 
-// forward produces an event to the mailbox of the customer's home.
+// appended checks, once settled, that a transaction's changelog records stand behind all
+// that the lanes know to be there. If not, the topic was made anew or lost its end under
+// way, which a client that had not written to it before does not notice: committed, they
+// would be all that a restore finds.
+func (o *outbox) appended(lanes map[int32]*lane) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, l := range lanes {
+		if at, ok := o.stateFirst[p]; ok && at < l.behind.nextOffset {
+			return fmt.Errorf("topic %s partition %d: a record was given offset %d, though there were records up to %d: %w: "+
+				"restore the topic from a backup, or run another generation, which computes from the beginning",
+				o.stateTopic, p, at, l.behind.nextOffset, ErrTruncated)
+		}
+	}
+	return nil
+}
+
+// forward produces an event to the mailbox of the customer's home. Nothing is kept of
+// the arguments.
 func (o *outbox) forward(mailboxTopic string, home int32, customer []byte, e *mailbox.Envelope, value []byte) {
-	o.produce(mailboxTopic, home, o.keep(customer), value, o.envelope(e))
+	o.produce(mailboxTopic, home, o.keep(customer), o.keep(value), o.envelope(e))
 }
 
 // tell produces the clock of a source to one mailbox.

@@ -3,16 +3,20 @@
 package stream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/bits-and-blooms/bloom/v3"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"lapwing/schemas/instant"
@@ -20,6 +24,7 @@ import (
 	"lapwing/schemas/topics"
 	"lapwing/stream/aggregate"
 	"lapwing/stream/lifecycle"
+	"lapwing/stream/store"
 )
 
 // Errors that need a human; a Worker that meets one stops.
@@ -28,11 +33,20 @@ var (
 	ErrPositions = errors.New("the group's offsets and the state topic disagree")
 	// ErrOtherDefinition: a lane's states were made by another definition.
 	ErrOtherDefinition = errors.New("the state belongs to another definition")
+	// ErrTruncated: the changelog has lost its beginning.
+	ErrTruncated = errors.New("the state topic has lost its beginning")
 )
 
 // halting reports whether err is one that going on from the last commit cannot heal.
 func halting(err error) bool {
-	return errors.Is(err, ErrPositions) || errors.Is(err, ErrOtherDefinition) || errors.Is(err, ErrDefinitionChanged)
+	for _, known := range []error{
+		ErrPositions, ErrOtherDefinition, ErrDefinitionChanged, ErrLanes, ErrNotLive, ErrTruncated, ErrInputGone, store.ErrFailed, store.ErrCorrupt,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // restorer brings lanes to the state that belongs to the group's offsets.
@@ -40,66 +54,76 @@ type restorer struct {
 	cfg     *Config
 	deps    *Deps
 	model   *lifecycle.Model
-	store   store
+	metrics *metrics
+	status  *status
+	store   *store.Store
 	holders *holders
+	// turns bounds how many lanes are restored at once: the rest wait, those that are
+	// done go on.
+	turns chan struct{}
 	// activatedAt is the publish_from of a lane that never ran, if nothing else is set.
 	activatedAt instant.Instant
-	// counts of the partitions of routed inputs
-	partitions map[string]int32
+	role        role
+	bounds      *bounds // of a shadow
+	inputs      *inputs
+
+	opening chan struct{} // of size one: who holds it may use before
+	before  *predecessor
 
 	mu     sync.Mutex
 	models map[instant.Instant]*lifecycle.Model // by publish_from
 }
 
-// restore brings lanes to the last commit. offsets are the group's, read stably
-// before: a position below zero is one that was never committed, and is replaced by
-// where the partition begins. On success the caller holds all lanes.
-func (r *restorer) restore(ctx context.Context, client *kgo.Client, offsets map[string]map[int32]kgo.Offset) (lanes []*lane, err error) {
-	begin := time.Now()
-	starts, err := r.startOffsets(ctx, client, offsets)
-	if err != nil {
+// changelog is what the cluster says of the state topic.
+type changelog struct {
+	topic [16]byte // its id
+	// tombstones is how long it keeps them: a local store that is behind by longer may
+	// hold customers that were erased.
+	tombstones time.Duration
+}
+
+// restore brings one lane to the last commit. committed are the group's offsets, read
+// stably before; one below zero was never committed and is replaced by where the
+// partition begins. On success the caller holds the lane.
+func (r *restorer) restore(ctx context.Context, id store.Lane, committed map[string]kgo.EpochOffset, starts kadm.ListedOffsets) (l *lane, err error) {
+	if id.Lane >= r.cfg.Lanes { // before the watch has found out
+		return nil, raised(r.cfg, slices.Min(slices.Collect(maps.Keys(committed))), id.Lane+1)
+	}
+	if err := r.holders.acquire(ctx, id); err != nil {
 		return nil, err
 	}
-	byLane := map[int32]map[string]kgo.EpochOffset{}
-	for topic, partitions := range offsets {
-		for p, o := range partitions {
-			if byLane[p] == nil {
-				byLane[p] = map[string]kgo.EpochOffset{}
-			}
-			byLane[p][topic] = o.EpochOffset()
-		}
-	}
-	ids := make([]laneID, 0, len(byLane))
-	for p := range byLane {
-		ids = append(ids, laneID{generation: r.cfg.Generation, lane: p})
-	}
-	slices.SortFunc(ids, func(a, b laneID) int { return cmp.Compare(a.lane, b.lane) }) // two slots never wait for each other in a ring
-	var held []laneID
 	defer func() {
 		if err != nil {
-			for _, id := range held {
-				r.holders.release(id)
-			}
+			r.holders.release(id)
 		}
 	}()
-	for _, id := range ids {
-		if err := r.holders.acquire(ctx, id); err != nil {
-			return nil, err
-		}
-		held = append(held, id)
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	if err := r.catchUp(ctx, ids); err != nil {
-		return nil, fmt.Errorf("restore lanes from topic %s: %w", r.cfg.topic(topics.State), err)
+	if err := checkLive(ctx, r.cfg, r.deps); err != nil {
+		return nil, err
 	}
-	for _, id := range ids {
-		l, err := r.load(id, byLane[id.lane], starts)
-		if err != nil {
-			return nil, fmt.Errorf("restore lane %d: %w", id.lane, err)
-		}
-		lanes = append(lanes, l)
+	begin := time.Now()
+	at, err := r.catchUp(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("restore lane %d from topic %s: %w", id.Lane, r.cfg.topic(topics.State), err)
 	}
-	r.deps.Log.Info("lanes restored", zap.Int("lanes", len(lanes)), zap.Duration("took", time.Since(begin)))
-	return lanes, nil
+	l, err = r.load(id, committed, starts)
+	if err != nil {
+		return nil, fmt.Errorf("restore lane %d: %w", id.Lane, err)
+	}
+	l.seen = at.seen
+	l.behind.topic, l.behind.nextOffset, l.behind.marked = at.topic, at.next, at.next
+	if err := r.startTakeover(ctx, l); err != nil {
+		return nil, fmt.Errorf("take lane %d over from generation %d: %w", id.Lane, r.role.from.Generation, err)
+	}
+	took := time.Since(begin)
+	r.metrics.restore.Observe(took.Seconds())
+	r.deps.Log.Info("lane restored", zap.Int32("lane", id.Lane), zap.Int64("records", at.read), zap.Int64("next_offset", at.next), zap.Duration("took", took))
+	return l, nil
 }
 
 // startOffsets are where the partitions without a committed position begin.
@@ -126,84 +150,164 @@ func (r *restorer) startOffsets(ctx context.Context, client *kgo.Client, offsets
 	return starts, nil
 }
 
-// catchUp brings the local store to the end of the changelog.
-func (r *restorer) catchUp(ctx context.Context, ids []laneID) error {
+// seenHashes is how many bits of the filter a customer sets: of some ten that there are
+// for each, four mistake one in a hundred.
+const seenHashes = 4
+
+// restoreBatch is how much is written to the local store at a time.
+const restoreBatch = 1 << 20
+
+// progressEvery is how often a long restore says how far it has come.
+const progressEvery = 5 * time.Second
+
+// caughtUp is how far a lane's local store is after a restore.
+type caughtUp struct {
+	topic [16]byte           // the state topic's id
+	next  int64              // offset
+	read  int64              // records
+	seen  *bloom.BloomFilter // see lane
+}
+
+// catchUp brings the lane's local store to the end of its changelog.
+func (r *restorer) catchUp(ctx context.Context, id store.Lane) (at caughtUp, err error) {
 	topic := r.cfg.topic(topics.State)
-	from := map[int32]int64{}
-	for _, id := range ids {
-		next, err := r.store.position(id)
-		if err != nil {
+	log := r.deps.Log.With(zap.Int32("lane", id.Lane))
+	tail, err := openTail(ctx, r.cfg, r.deps, topic, kgo.WithPools(r.deps.pool))
+	if err != nil {
+		return at, err
+	}
+	defer tail.close()
+	begins, ends, err := tail.span(id.Lane)
+	if err != nil {
+		return at, err
+	}
+	// Now, and behind the end: a process may be older than the topic.
+	changelog, err := describeChangelog(ctx, tail.client, topic)
+	if err != nil {
+		return at, err
+	}
+	mark, known, err := r.store.Mark(id)
+	if err != nil {
+		return at, err
+	}
+	wipe := func(why string) error {
+		log.Warn("the lane's local store is thrown away and restored anew", zap.String("because", why), zap.Int64("next_offset", mark.NextOffset))
+		mark, known = store.Mark{}, false
+		return r.store.Wipe(id)
+	}
+	if known && mark.Topic != changelog.topic {
+		if err := wipe("it belongs to another state topic"); err != nil {
+			return at, err
+		}
+	}
+	age := instant.Of(time.Now()).Time().Sub(mark.At.Time())
+	switch {
+	case known && mark.NextOffset > ends:
+		err = wipe("it is ahead of the state topic")
+	case known && mark.NextOffset < ends && age > changelog.tombstones:
+		err = wipe("it is older than the state topic's delete.retention.ms")
+	}
+	if err != nil {
+		return at, err
+	}
+	if begins > mark.NextOffset {
+		return at, fmt.Errorf("partition %d begins at offset %d, the local store ends at %d: %w: "+
+			"restore the topic from a backup, or run another generation, which computes from the beginning", id.Lane, begins, mark.NextOffset, ErrTruncated)
+	}
+	at = caughtUp{topic: changelog.topic, next: ends}
+	if !known {
+		at.seen = bloom.New(r.cfg.seenBits(), seenHashes)
+	}
+	if mark.NextOffset >= ends {
+		return at, nil
+	}
+	r.status.progress(id.Lane, mark.NextOffset, ends)
+	next := mark.NextOffset
+	batch := r.store.Batch(id)
+	defer func() { _ = batch.Close() }() // after a commit it is a new one
+	said := time.Now()
+	write := func() error {
+		if err := batch.Commit(store.Mark{NextOffset: next, Topic: changelog.topic, At: instant.Of(time.Now())}); err != nil {
 			return err
 		}
-		from[id.lane] = next
+		batch = r.store.Batch(id)
+		r.status.progress(id.Lane, next, ends)
+		if time.Since(said) >= progressEvery {
+			said = time.Now()
+			log.Info("restoring lane", zap.Int64("next_offset", next), zap.Int64("end_offset", ends), zap.Int64("records", at.read))
+		}
+		return nil
 	}
-	const batchWrites = 4096
-	batches := map[int32][]write{}
-	next := map[int32]int64{}
-	flush := func(lane int32) error {
-		id := laneID{generation: r.cfg.Generation, lane: lane}
-		err := r.store.apply(id, batches[lane], next[lane])
-		batches[lane] = batches[lane][:0]
-		return err
-	}
-	err := readToEnd(ctx, r.cfg, r.deps, topic, from, func(rec *kgo.Record) error {
-		_, generation, _, err := mailbox.DecodeStateKey(rec.Key)
+	err = tail.read(ctx, map[int32]int64{id.Lane: mark.NextOffset}, func(rec *kgo.Record) error {
+		kind, generation, rest, err := mailbox.DecodeStateKey(rec.Key)
 		if err != nil {
 			return fmt.Errorf("partition %d offset %d: %w", rec.Partition, rec.Offset, err)
 		}
 		if generation != r.cfg.Generation {
 			return nil
 		}
-		p := rec.Partition
-		batches[p] = append(batches[p], write{key: string(rec.Key), value: rec.Value})
-		next[p] = rec.Offset + 1
-		if len(batches[p]) >= batchWrites {
-			return flush(p)
+		at.read++
+		next = rec.Offset + 1
+		if err := batch.Put(byte(kind), rest, rec.Value); err != nil {
+			return err
+		}
+		if kind == mailbox.StateCustomer && rec.Value != nil {
+			if at.seen != nil {
+				at.seen.Add(rest)
+			}
+			// An earlier deadline of the customer stays in the index; it is passed over,
+			// and taken out, when its time comes.
+			due, _, err := mailbox.DecodeCustomer(rec.Value)
+			if err != nil {
+				return fmt.Errorf("partition %d offset %d: %w", rec.Partition, rec.Offset, err)
+			}
+			if due != instant.None {
+				if err := batch.SetDeadline(store.Deadline{At: due, ID: string(rest)}); err != nil {
+					return err
+				}
+			}
+		}
+		if batch.Bytes() >= restoreBatch {
+			return write()
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return at, err
 	}
-	for lane := range batches {
-		if err := flush(lane); err != nil {
-			return err
-		}
+	next = ends
+	if err := write(); err != nil {
+		return at, err
 	}
-	return nil
+	return at, nil
 }
 
 // load builds the lane from the local store and checks it against the group's offsets.
-func (r *restorer) load(id laneID, committed map[string]kgo.EpochOffset, starts kadm.ListedOffsets) (*lane, error) {
+func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, starts kadm.ListedOffsets) (*lane, error) {
 	l := &lane{
 		id: id, store: r.store,
-		customers:  map[string]*customer{},
-		totals:     aggregate.New(r.model.Definition(), id.lane),
+		cache:      newCache(),
+		due:        newDueIndex(),
+		totals:     aggregate.New(r.model.Definition(), id.Lane),
 		positions:  map[string]position{},
-		configured: r.cfg.sources(id.lane, r.partitions),
+		unread:     map[string]int64{},
+		reads:      map[string]*reading{},
+		behind:     writeBehind{notes: map[noteKey]*note{}, now: time.Now},
+		configured: r.inputs.sources(id.Lane),
+		bounds:     r.bounds,
+		hold:       map[string]*holding{},
 	}
-	err := r.store.each(id, func(key string, value []byte) error {
-		kind, _, rest, err := mailbox.DecodeStateKey([]byte(key))
-		if err != nil {
-			return err
-		}
-		switch kind {
-		case mailbox.StateCustomer:
-			due, _, err := mailbox.DecodeCustomer(value)
-			if err != nil {
-				return err
-			}
-			c := &customer{id: string(rest), due: instant.None, place: -1, stored: true}
-			l.customers[c.id] = c
-			l.due.set(c, due)
-		case mailbox.StateAggregate:
-			return l.totals.Restore(rest, value)
-		case mailbox.StateLane:
+	lookup := func(kind mailbox.StateKind, fn func(id, value []byte) error) error {
+		return r.store.Each(id, byte(kind), fn)
+	}
+	err := lookup(mailbox.StateAggregate, func(key, value []byte) error { return l.totals.Restore(key, value) })
+	if err == nil {
+		err = lookup(mailbox.StateLane, func(_, value []byte) (err error) {
 			l.committed = slices.Clone(value)
 			l.record, err = mailbox.DecodeLane(value)
-		}
-		return err
-	})
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -213,9 +317,9 @@ func (r *restorer) load(id laneID, committed map[string]kgo.EpochOffset, starts 
 	for topic, o := range committed {
 		p := position{nextOffset: o.Offset, epoch: o.Epoch}
 		if o.Offset < 0 {
-			s, ok := starts.Lookup(topic, id.lane)
+			s, ok := starts.Lookup(topic, id.Lane)
 			if !ok {
-				return nil, fmt.Errorf("find where partition %d of topic %s begins: the broker did not say", id.lane, topic)
+				return nil, fmt.Errorf("find where partition %d of topic %s begins: the broker did not say", id.Lane, topic)
 			}
 			p = position{nextOffset: s.Offset, epoch: -1}
 		}
@@ -225,6 +329,12 @@ func (r *restorer) load(id laneID, committed map[string]kgo.EpochOffset, starts 
 	if l.committed == nil {
 		l.record.PublishFrom = r.publishFrom()
 	} else {
+		if l.record.Customers < 0 { // of a version that did not count them
+			l.record.Customers = 0
+			if err := lookup(mailbox.StateCustomer, func(_, _ []byte) error { l.record.Customers++; return nil }); err != nil {
+				return nil, err
+			}
+		}
 		l.totals.RestoreMeta(l.record.ClosedUntil, l.record.TooLate)
 	}
 	l.record.Definition, l.record.Version, l.record.Hash = def.Name.Value, def.Version, def.Hash
@@ -277,6 +387,13 @@ func (r *restorer) check(l *lane, committed map[string]kgo.EpochOffset) error {
 
 // publishFrom is that of a lane that never ran.
 func (r *restorer) publishFrom() instant.Instant {
+	if r.role.shadowOf != nil || r.role.from != nil {
+		return shadowing // until it takes over
+	}
+	return r.publishFromOfItsOwn()
+}
+
+func (r *restorer) publishFromOfItsOwn() instant.Instant {
 	if at, set, err := r.cfg.publishFrom(); err == nil && set {
 		return at
 	}
@@ -297,3 +414,38 @@ func (r *restorer) publishing(from instant.Instant) *lifecycle.Model {
 	}
 	return m
 }
+
+// describeChangelog asks the cluster for the state topic's id and how long it keeps
+// tombstones.
+func describeChangelog(ctx context.Context, client *kgo.Client, topic string) (c changelog, err error) {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(ctx, client)
+	if err == nil && len(resp.Topics) == 1 {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return c, fmt.Errorf("describe topic %s: %w", topic, err)
+	}
+	if len(resp.Topics) != 1 {
+		return c, fmt.Errorf("describe topic %s: the broker did not say", topic)
+	}
+	c.topic, c.tombstones = resp.Topics[0].TopicID, defaultTombstones
+	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return c, fmt.Errorf("describe topic %s: %w", topic, err)
+	}
+	for _, rc := range configs {
+		for _, kv := range rc.Configs {
+			if ms, err := strconv.ParseInt(kv.MaybeValue(), 10, 64); kv.Key == "delete.retention.ms" && err == nil {
+				c.tombstones = time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+	return c, nil
+}
+
+// defaultTombstones is Kafka's own delete.retention.ms.
+const defaultTombstones = 24 * time.Hour

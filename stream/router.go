@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,9 +26,11 @@ import (
 // the customers' lanes, each exactly once, and behind them the clocks of its sources.
 // It keeps no state; messages that cannot be used are dead letters here already.
 type Router struct {
-	cfg     Config
-	deps    Deps
-	metrics *metrics
+	cfg      Config
+	deps     Deps
+	metrics  *metrics
+	reporter *reporter
+	bounds   *bounds // of a shadow
 }
 
 // NewRouter checks the configuration. It starts nothing.
@@ -37,7 +40,9 @@ func NewRouter(cfg Config, deps Deps) (*Router, error) {
 	}
 	deps.fill()
 	deps.Log = deps.Log.Named("router")
-	return &Router{cfg: cfg, deps: deps, metrics: newMetrics(deps.Registerer)}, nil
+	r := &Router{cfg: cfg, deps: deps, metrics: newMetrics(deps.Registerer)}
+	r.reporter = newReporter("router", &r.cfg, &r.deps, r.metrics, nil)
+	return r, nil
 }
 
 // Run carries events until ctx ends (nil) or a human is needed. Without routed
@@ -51,7 +56,7 @@ func (r *Router) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
 	}
-	err = EnsureTopics(ctx, client, &r.cfg)
+	err = patiently(ctx, r.deps.Log, func(ctx context.Context) error { return EnsureTopics(ctx, client, &r.cfg) })
 	client.Close()
 	if ctx.Err() != nil {
 		return nil
@@ -59,11 +64,30 @@ func (r *Router) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare topics: %w", err)
 	}
+	role, err := findRole(ctx, &r.cfg, &r.deps)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	if of := role.shadowOf; of != nil {
+		r.bounds = &bounds{lanes: r.cfg.Lanes}
+		group.Go(func() error {
+			if err := r.bounds.follow(ctx, &r.cfg, &r.deps, *of); !errors.Is(err, errPromoted) {
+				return err
+			}
+			r.bounds.lift()
+			return nil
+		})
+	}
 	for num := range r.cfg.Slots {
-		s := &routerSlot{r: r, num: num, log: r.deps.Log.With(zap.Int("slot", num))}
+		s := &routerSlot{r: r, num: num, log: r.deps.Log.With(zap.Int("slot", num)), tally: tally{}}
 		group.Go(func() error { return keepGoing(ctx, s.log, r.metrics, "router", s.session) })
 	}
+	group.Go(func() error { return watchInputs(ctx, r.deps.Log, &r.cfg, &r.deps, r.metrics, r.cfg.routed()) })
+	group.Go(func() error { r.reporter.run(ctx); return nil })
 	return group.Wait()
 }
 
@@ -80,6 +104,9 @@ type routerSlot struct {
 	decoder *event.Decoder
 	msg     event.Message
 	now     instant.Instant
+	tally   tally
+
+	reported time.Time // by the loop
 
 	mu    sync.Mutex
 	owned map[mailbox.Source]*routed
@@ -93,7 +120,12 @@ type routed struct {
 	// back to it on abort.
 	committed source
 	source
-	wall clock.Wall
+	wall    clock.Wall
+	unread  int64 // records left to read, as of the last fetch
+	reading *reading
+
+	hold    *holding // it stands at a bound
+	resumed bool     // in this assignment
 }
 
 type source struct {
@@ -105,7 +137,8 @@ type source struct {
 func (s *routerSlot) session(ctx context.Context) (err error) {
 	cfg := &s.r.cfg
 	opts := append(sessionOpts(cfg, &s.r.deps, cfg.routerGroup(), cfg.member("router", s.num), s.num, cfg.routed()),
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(heedful{kgo.RangeBalancer(), s.given}),
+		kgo.MetadataMaxAge(watchInterval), // new partitions: lanes hold their clocks for them
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.revoked),
@@ -118,7 +151,13 @@ func (s *routerSlot) session(ctx context.Context) (err error) {
 		return err
 	}
 	close(opened)
-	defer s.sess.CloseAllowingRebalance()
+	defer s.r.reporter.drop(s.num)
+	defer func(stop context.Context) {
+		s.sess.CloseAllowingRebalance()
+		if stop.Err() != nil && cfg.LeaveOnStop {
+			leaveGroup(cfg, &s.r.deps, s.log, cfg.routerGroup(), cfg.member("router", s.num))
+		}
+	}(ctx)
 	s.out = newOutbox(s.sess.Client(), cfg, "")
 	s.homes = newHomes(cfg.Lanes)
 	s.decoder = event.NewDecoder(nil, cfg.limits())
@@ -164,7 +203,9 @@ func (s *routerSlot) assigned(ctx context.Context, offsets map[string]map[int32]
 				at = position{nextOffset: start.Offset, epoch: -1}
 			}
 			src := source{position: at, clock: instant.None}
-			s.owned[mailbox.Source{Topic: topic, Partition: p}] = &routed{input: inputs[topic], committed: src, source: src}
+			s.owned[mailbox.Source{Topic: topic, Partition: p}] = &routed{
+				input: inputs[topic], committed: src, source: src, reading: newReading(instant.Of(s.r.deps.Now())),
+			}
 			partitions[p] = kgo.NewOffset().At(at.nextOffset).WithEpoch(at.epoch)
 		}
 	}
@@ -177,6 +218,17 @@ func (s *routerSlot) revoked(_ context.Context, _ *kgo.Client, partitions map[st
 	for topic, ps := range partitions {
 		for _, p := range ps {
 			delete(s.owned, mailbox.Source{Topic: topic, Partition: p})
+		}
+	}
+}
+
+// given takes away what is not among what the member has after a rebalance.
+func (s *routerSlot) given(partitions map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for src := range s.owned {
+		if !slices.Contains(partitions[src.Topic], src.Partition) {
+			delete(s.owned, src)
 		}
 	}
 }
@@ -217,6 +269,9 @@ func (s *routerSlot) loop(ctx context.Context) error {
 		if err := s.turn(ctx, fetches, tell); err != nil {
 			return err
 		}
+		if s.sess.skipping != nil {
+			return s.sess.skipping
+		}
 	}
 	return nil
 }
@@ -226,7 +281,9 @@ func (s *routerSlot) loop(ctx context.Context) error {
 func (s *routerSlot) turn(ctx context.Context, fetches kgo.Fetches, tell bool) error {
 	owned := s.snapshot()
 	s.now = instant.Of(s.r.deps.Now())
+	s.bound(owned)
 	s.answer(owned)
+	s.report(owned)
 	if len(owned) == 0 || fetches.NumRecords() == 0 && (!tell || !anyNews(owned)) {
 		return nil
 	}
@@ -234,30 +291,48 @@ func (s *routerSlot) turn(ctx context.Context, fetches kgo.Fetches, tell bool) e
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	s.out.reset()
+	clear(s.tally)
 	n := 0
-	until := time.Now().Add(s.r.cfg.CommitInterval)
+	began := time.Now()
 	for {
 		n += fetches.NumRecords()
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			src := mailbox.Source{Topic: p.Topic, Partition: p.Partition}
-			if o := owned[src]; o != nil {
-				s.carry(src, o, p.Records)
-				s.r.metrics.setLag(p.Topic, p.Partition, p.HighWatermark-o.position.nextOffset)
+			if o := owned[src]; o != nil && len(p.Records) > 0 {
+				bound := s.r.bounds.position(src)
+				records, upTo := o.admit(p.Records, bound)
+				stamp := lastStamp(records)
+				s.carry(src, o, records)
+				o.position.nextOffset = max(o.position.nextOffset, upTo)
+				end := min(p.HighWatermark, bound)
+				o.unread = max(0, end-o.position.nextOffset)
+				o.reading.batch(o.position.nextOffset, end, stamp, s.now)
 			}
 		})
-		left := time.Until(until)
-		if left <= 0 || n >= s.r.cfg.MaxTransactionRecords || ctx.Err() != nil || !s.stillOurs(owned) {
+		elapsed := time.Since(began)
+		left := int64(0)
+		for _, o := range owned {
+			left += o.unread
+		}
+		if s.r.cfg.CommitInterval.enough(elapsed, int64(n), left) || n >= s.r.cfg.MaxTransactionRecords || ctx.Err() != nil || !s.stillOurs(owned) {
 			break
 		}
+		wait := s.r.cfg.CommitInterval.Min - elapsed
+		if wait <= 0 {
+			wait = s.r.cfg.CommitInterval.Max - elapsed
+		}
 		var err error
-		if fetches, err = s.sess.poll(ctx, left, s.r.cfg.MaxPollRecords); err != nil {
+		if fetches, err = s.sess.poll(ctx, wait, s.r.cfg.MaxPollRecords); err != nil {
 			_ = s.out.settle()
+			s.sess.aborted(abortSession)
 			return err
 		}
 		s.now = instant.Of(s.r.deps.Now())
 		s.answer(owned)
 	}
-	if tell {
+	// A clock by event time comes from the events alone: whoever carries a source on after
+	// this transaction may have nothing left to read it from.
+	if tell || s.r.cfg.Clock == ClockEvent {
 		s.tell(owned)
 	}
 	return s.settle(owned)
@@ -268,6 +343,7 @@ func (s *routerSlot) carry(src mailbox.Source, o *routed, records []*kgo.Record)
 	to := s.r.cfg.topic(topics.Mailbox)
 	newest := instant.None
 	forwarded := 0
+	defer recycle(records) // what goes on is copied
 	for _, r := range records {
 		if r.Offset < o.position.nextOffset {
 			continue // of an assignment before this one
@@ -281,8 +357,9 @@ func (s *routerSlot) carry(src mailbox.Source, o *routed, records []*kgo.Record)
 			newest = max(newest, min(stamp, s.now))
 		}
 		if cause := s.decoder.Decode(r.Value, stamp, &s.msg); cause != "" {
+			cause = causeOf(r, cause)
 			s.out.deadLetter(s.r.cfg.topic(topics.DeadLetters), cause, src, r.Offset, r.Key, r.Value)
-			s.r.metrics.deadLetters.WithLabelValues("router", string(cause)).Inc()
+			s.tally[s.r.metrics.deadLetters.WithLabelValues("router", string(cause))]++
 			continue
 		}
 		if s.r.cfg.Clock == ClockEvent {
@@ -292,7 +369,7 @@ func (s *routerSlot) carry(src mailbox.Source, o *routed, records []*kgo.Record)
 		s.out.forward(to, s.homes.of(s.msg.Customer), s.msg.Customer, &e, r.Value)
 		forwarded++
 	}
-	s.r.metrics.events.WithLabelValues("router", "forwarded").Add(float64(forwarded))
+	s.tally[s.r.metrics.events.WithLabelValues("router", "forwarded")] += float64(forwarded)
 	o.clock = max(o.clock, newest)
 	o.clock = max(o.clock, o.wall.Reached(o.position.nextOffset))
 }
@@ -326,17 +403,26 @@ func (s *routerSlot) tell(owned map[mailbox.Source]*routed) {
 }
 
 func (s *routerSlot) settle(owned map[mailbox.Source]*routed) error {
-	failed := s.out.settle()
+	failed, why := s.out.settle(), ""
+	switch {
+	case failed != nil:
+		why = abortProduce
+	case !s.stillOurs(owned):
+		why = abortRebalance
+	}
 	pins := pinned{}
 	for src, o := range owned {
 		pins.set(src.Topic, src.Partition, o.position)
 	}
-	committed, err := s.sess.end(failed == nil && s.stillOurs(owned), pins)
+	committed, err := s.sess.end(why, pins)
 	if failed != nil {
 		return errors.Join(fmt.Errorf("produce what a transaction carries: %w", failed), err)
 	}
 	if err != nil {
 		return err
+	}
+	if committed {
+		s.tally.count()
 	}
 	for src, o := range owned {
 		if committed {
@@ -373,6 +459,7 @@ func (s *routerSlot) answer(owned map[mailbox.Source]*routed) {
 	for src, o := range owned {
 		if end, ok := q.ends.Lookup(src.Topic, src.Partition); ok && end.Err == nil {
 			o.wall.Ask(q.at, end.Offset)
+			o.reading.answered(o.position.nextOffset, end.Offset, q.at)
 			o.clock = max(o.clock, o.wall.Reached(o.position.nextOffset))
 		}
 	}

@@ -18,13 +18,20 @@ type session struct {
 	*kgo.GroupTransactSession
 	metrics *metrics
 	role    string
+	joining *joining
+	// skipping says which batches were too large to be unpacked: once the transaction
+	// that puts them aside has ended, the session is to be rebuilt.
+	skipping error
+	// unanswered: an end was asked for, and its outcome is unknown.
+	unanswered *unanswered
 }
 
 // openSession joins the group. Asking for the producer id first fences whoever held
 // this transactional id before: a transaction it left open is aborted now rather than
 // when it times out, so readers wait for milliseconds.
 func openSession(ctx context.Context, m *metrics, role string, opts ...kgo.Opt) (*session, error) {
-	s, err := kgo.NewGroupTransactSession(opts...)
+	j, lost := new(joining), new(unanswered)
+	s, err := kgo.NewGroupTransactSession(append(opts, kgo.WithHooks(j, lost))...)
 	if err != nil {
 		return nil, fmt.Errorf("create session: %w", err)
 	}
@@ -32,7 +39,7 @@ func openSession(ctx context.Context, m *metrics, role string, opts ...kgo.Opt) 
 		s.Close()
 		return nil, fmt.Errorf("initialize transactional id: %w", err)
 	}
-	return &session{GroupTransactSession: s, metrics: m, role: role}, nil
+	return &session{GroupTransactSession: s, metrics: m, role: role, joining: j, unanswered: lost}, nil
 }
 
 // poll waits at most so long for records. Nothing within that time is no error.
@@ -45,7 +52,10 @@ func (s *session) poll(ctx context.Context, wait time.Duration, limit int) (kgo.
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return
 		}
-		problems = append(problems, fmt.Errorf("read topic %s partition %d: %w", topic, p, err))
+		if s.replaceOversized(&fetches, err) {
+			return
+		}
+		problems = append(problems, fmt.Errorf("read topic %s partition %d: %w", topic, p, gone(err)))
 	})
 	return fetches, errors.Join(problems...)
 }
@@ -71,13 +81,29 @@ func (s *session) guard(ctx context.Context, loopDone <-chan struct{}, grace tim
 // pinned are the positions a transaction commits, by topic and partition.
 type pinned map[string]map[int32]position
 
-// end ends the transaction, committing if commit is set and nothing stands against
-// it. The pinned positions go into the commit whatever was polled: without any
+// Why a transaction was aborted.
+const (
+	abortRebalance = "rebalance" // lanes or partitions came or went since the one before
+	abortJoining   = "joining"   // the member had asked to join, and the answer did not come
+	abortProduce   = "produce"   // a record could not be produced
+	abortEnd       = "end"       // the brokers refused to commit it, or did not answer
+	abortSession   = "session"   // the session broke in the middle of it
+)
+
+// aborted counts a transaction that was not committed.
+func (s *session) aborted(why string) { s.metrics.aborts.WithLabelValues(s.role, why).Inc() }
+
+// end ends the transaction, committing unless it says why not, or something stands
+// against it. The pinned positions go into the commit whatever was polled: without any
 // offsets the broker checks neither member nor generation, and one that was thrown
 // out of the group could still commit what its deadlines produced. The context is
 // not cancelled: the outcome would be unknown.
-func (s *session) end(commit bool, pins pinned) (committed bool, err error) {
+func (s *session) end(why string, pins pinned) (committed bool, err error) {
 	begin := time.Now()
+	if why == "" && !s.joining.wait(joinPatience) {
+		why = abortJoining
+	}
+	commit := why == ""
 	ctx := kgo.PreTxnCommitFnContext(context.Background(), func(req *kmsg.TxnOffsetCommitRequest) error {
 		req.Topics = req.Topics[:0]
 		for topic, partitions := range pins {
@@ -93,10 +119,18 @@ func (s *session) end(commit bool, pins pinned) (committed bool, err error) {
 		return nil
 	})
 	committed, err = s.End(ctx, kgo.TransactionEndTry(commit))
-	if committed {
+	switch {
+	case committed:
 		s.metrics.commits.WithLabelValues(s.role).Observe(time.Since(begin).Seconds())
-	} else {
-		s.metrics.aborts.WithLabelValues(s.role).Inc()
+	case !commit:
+		s.aborted(why)
+	case err != nil:
+		s.aborted(abortEnd)
+	default: // the client refuses what a rebalance has come into
+		s.aborted(abortRebalance)
+	}
+	if err == nil && s.unanswered.noted.Load() {
+		err = errUnanswered
 	}
 	if err != nil {
 		return committed, fmt.Errorf("end transaction: %w", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,20 +23,46 @@ const propagation = 10 * time.Second
 // EnsureTopics creates those of Lapwing's topics that are missing, then checks them
 // all, as CheckTopics does. Inputs are never created.
 func EnsureTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
-	have, err := describeTopics(ctx, client, cfg)
+	created, err := createTopics(ctx, client, cfg)
 	if err != nil {
 		return err
+	}
+	if created {
+		return awaitTopics(ctx, client, cfg)
+	}
+	return CheckTopics(ctx, client, cfg)
+}
+
+// CreateTopics creates those of Lapwing's topics that are missing. Inputs are never
+// created.
+func CreateTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
+	created, err := createTopics(ctx, client, cfg)
+	if err != nil || !created {
+		return err
+	}
+	// What else may be wrong is for an audit to say.
+	if err := awaitTopics(ctx, client, cfg); errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func createTopics(ctx context.Context, client *kgo.Client, cfg *Config) (created bool, err error) {
+	have, err := describeTopics(ctx, client, cfg)
+	if err != nil {
+		return false, err
 	}
 	adm := kadm.NewClient(client)
 	brokers, err := adm.ListBrokers(ctx)
 	if err != nil {
-		return fmt.Errorf("list brokers: %w", err)
+		return false, fmt.Errorf("list brokers: %w", err)
 	}
 	replicas := cfg.Replication
 	if replicas == -1 {
-		replicas = int16(min(3, len(brokers)))
+		if replicas, err = defaultReplicas(ctx, adm, brokers); err != nil {
+			return false, err
+		}
 	}
-	created := false
 	for _, t := range topics.All() {
 		name := t.Full(cfg.Prefix)
 		if !errors.Is(have[name].err, kerr.UnknownTopicOrPartition) {
@@ -47,12 +74,37 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
 		}
 		_, err := adm.CreateTopic(ctx, t.Partitions(cfg.Lanes), cfg.Replication, configs, name)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) { // another instance was faster
-			return fmt.Errorf("create topic %s: %w", name, err)
+			return created, fmt.Errorf("create topic %s: %w", name, err)
 		}
 		created = true
 	}
+	return created, nil
+}
+
+// defaultReplicas is how many replicas the cluster gives a topic that does not say.
+// Taking a greater number for granted would ask for more in-sync replicas than a topic
+// has, and nothing could be written to it.
+func defaultReplicas(ctx context.Context, adm *kadm.Client, brokers kadm.BrokerDetails) (int16, error) {
+	replicas := int16(min(3, len(brokers)))
+	answers, err := adm.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+	if errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return 1, nil // not told: the careful guess; an audit says if more would be right
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask for the default number of replicas: %w", err)
+	}
+	for _, broker := range answers {
+		if n, err := strconv.ParseInt(settings(broker.Configs)["default.replication.factor"], 10, 16); err == nil {
+			replicas = min(replicas, int16(n))
+		}
+	}
+	return replicas, nil
+}
+
+// awaitTopics checks until all topics are known to the broker that answers.
+func awaitTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
 	problems := CheckTopics(ctx, client, cfg)
-	for tries, until := 0, time.Now().Add(propagation); created && errors.Is(problems, kerr.UnknownTopicOrPartition) && time.Now().Before(until); tries++ {
+	for tries, until := 0, time.Now().Add(propagation); errors.Is(problems, kerr.UnknownTopicOrPartition) && time.Now().Before(until); tries++ {
 		timer := time.NewTimer(retryBackoff(tries))
 		select {
 		case <-timer.C:
@@ -89,7 +141,8 @@ func CheckTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
 	}
 	for _, in := range cfg.Inputs {
 		check(in.Topic, in.Keyed, "create it, or take it out of inputs",
-			"a keyed input needs one partition per lane; set keyed: false and the router will carry its events, or start again with as many lanes")
+			"a keyed input needs one partition per lane; in a generation that has not run yet, set keyed: false and the router will carry its events, "+
+				"or set lanes to what the topics have; else run another generation")
 	}
 	return errors.Join(problems...)
 }
@@ -97,6 +150,7 @@ func CheckTopics(ctx context.Context, client *kgo.Client, cfg *Config) error {
 // topicState is what the cluster says of a topic.
 type topicState struct {
 	partitions int32
+	replicas   int16 // of the partition that has fewest
 	err        error // kerr.UnknownTopicOrPartition if there is none
 }
 
@@ -120,9 +174,16 @@ func describeTopics(ctx context.Context, client *kgo.Client, cfg *Config) (map[s
 		return nil, fmt.Errorf("describe topics: %w", err)
 	}
 	for _, t := range resp.Topics {
-		if t.Topic != nil {
-			have[*t.Topic] = topicState{partitions: int32(len(t.Partitions)), err: kerr.ErrorForCode(t.ErrorCode)}
+		if t.Topic == nil {
+			continue
 		}
+		d := topicState{partitions: int32(len(t.Partitions)), err: kerr.ErrorForCode(t.ErrorCode)}
+		for _, p := range t.Partitions {
+			if n := int16(len(p.Replicas)); d.replicas == 0 || n < d.replicas {
+				d.replicas = n
+			}
+		}
+		have[*t.Topic] = d
 	}
 	return have, nil
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -21,6 +23,11 @@ import (
 
 // slot is one member of the worker's group: it owns lanes and runs their
 // transactions. A session lasts until an error that only a new client heals.
+//
+// A lane comes in three steps: the client's callback learns of it, with the group's
+// offsets, and holds its partitions back; it is restored beside the loop, while the
+// other lanes go on; the loop takes it over. It goes in two: the callback takes it
+// out, so that no running transaction commits; the loop lets go of it.
 type slot struct {
 	w      *Worker
 	num    int
@@ -29,12 +36,19 @@ type slot struct {
 	fold   *fold
 	opened <-chan struct{} // sess is set
 
-	mu     sync.Mutex
-	lanes  map[int32]*lane // owned now
-	gone   []*lane         // taken from us, let go of once no transaction uses them
-	inTxn  bool
-	failed error // why lanes could not be restored
-	asked  *question
+	mu       sync.Mutex
+	lanes    map[int32]*lane              // owned and restored
+	loading  map[int32]context.CancelFunc // owned, being restored
+	restored []*lane                      // for the loop to take over
+	gone     []*lane                      // for the loop to let go of
+	fresh    map[int32]*lane              // restored by the last enter, until the next fetch
+	taken    bool                         // lanes were taken away since the last transaction ended
+	failed   error                        // why a lane could not be restored
+	asked    *question
+	wake     context.CancelFunc // ends the loop's waiting
+
+	reported time.Time // by the loop
+	restores sync.WaitGroup
 }
 
 // run keeps a session going until ctx ends or a human is needed.
@@ -48,12 +62,13 @@ func (s *slot) session(ctx context.Context) (err error) {
 	member := cfg.member("", s.num)
 	consume := append(cfg.keyed(), cfg.topic(topics.Mailbox))
 	opts := append(sessionOpts(cfg, &s.w.deps, cfg.workerGroup(), member, s.num, consume),
-		kgo.Balancers(laneBalancer{}),
+		kgo.Balancers(heedful{laneBalancer{}, s.given}),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.revoked),
 	)
-	s.lanes, s.gone, s.failed, s.asked = map[int32]*lane{}, nil, nil, nil
+	s.lanes, s.loading = map[int32]*lane{}, map[int32]context.CancelFunc{}
+	s.restored, s.gone, s.taken, s.failed, s.asked, s.wake = nil, nil, false, nil, nil, func() {}
 	opened := make(chan struct{}) // closed once sess is set: the client's callbacks come at once
 	s.opened = opened
 	s.sess, err = openSession(ctx, s.w.metrics, "stream", opts...)
@@ -61,130 +76,90 @@ func (s *slot) session(ctx context.Context) (err error) {
 		return err
 	}
 	close(opened)
-	defer s.close()
 	s.fold = newFold(cfg, s.w.metrics, s.w.model, s.sess.Client())
-	group, ctx := errgroup.WithContext(ctx)
+	s.fold.inputs = s.w.inputs
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	group, gctx := errgroup.WithContext(ctx)
 	loopDone := make(chan struct{}) // closed by the loop
 	group.Go(func() error {
 		defer close(loopDone)
-		return s.loop(ctx)
+		return s.loop(gctx)
 	})
-	group.Go(func() error { s.sess.guard(ctx, loopDone, cfg.TransactionTimeout); return nil })
+	group.Go(func() error { s.sess.guard(gctx, loopDone, cfg.TransactionTimeout); return nil })
 	if cfg.Clock == ClockWall && len(cfg.keyed()) > 0 {
-		group.Go(func() error { s.ask(ctx, loopDone); return nil })
+		group.Go(func() error { s.ask(gctx, loopDone); return nil })
 	}
 	return group.Wait()
 }
 
 // close leaves the client and lets go of the lanes. What a broken transaction left
-// in them is dropped with them: the next session restores them.
-func (s *slot) close() {
-	s.sess.CloseAllowingRebalance()
+// in them is dropped; what was committed goes to the local store.
+func (s *slot) close(ctx context.Context) error {
+	s.sess.CloseAllowingRebalance() // no callback comes after this
+	s.w.reporter.drop(s.num)
+	s.w.status.left(s.num)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inTxn = false
+	for _, cancel := range s.loading {
+		cancel()
+	}
+	s.mu.Unlock()
+	s.restores.Wait()
+	s.mu.Lock()
+	all := append(s.gone, s.restored...)
 	for _, l := range s.lanes {
-		s.gone = append(s.gone, l)
+		all = append(all, l)
 	}
-	s.lanes = map[int32]*lane{}
-	s.letGo()
+	s.lanes, s.restored, s.gone = map[int32]*lane{}, nil, nil
+	s.mu.Unlock()
+	err := s.letGo(all)
+	if ctx.Err() != nil && s.w.cfg.LeaveOnStop {
+		leaveGroup(&s.w.cfg, &s.w.deps, s.log, s.w.cfg.workerGroup(), s.w.cfg.member("", s.num))
+	}
+	return err
 }
 
-// assigned restores the lanes that came with an assignment, after the group's offsets
-// were read and before anything is consumed. The client calls it, beside the loop.
-func (s *slot) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	begin := time.Now()
-	select {
-	case <-s.opened:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// leaveGroup tells a group that a member does not come back, so that what it had need
+// not wait for the session to time out: a static member does not say so itself.
+func leaveGroup(cfg *Config, deps *Deps, log *zap.Logger, group, member string) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	client, err := kgo.NewClient(clientOpts(cfg, deps, member+"-leave")...)
+	if err == nil {
+		defer client.Close()
+		var left kadm.LeaveGroupResponses
+		left, err = kadm.NewClient(client).LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(member).Reason("the process stops"))
+		err = errors.Join(err, left.Error())
 	}
-	lanes, err := s.w.restorer.restore(ctx, s.sess.Client(), offsets)
 	if err != nil {
-		if ctx.Err() == nil { // else the group moved on: there will be another assignment
-			s.mu.Lock()
-			s.failed = err
-			s.mu.Unlock()
-		}
-		return nil, err
+		log.Warn("leaving the group: others take over when the session times out", zap.Error(err))
 	}
-	s.w.metrics.restore.Observe(time.Since(begin).Seconds())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range lanes {
-		s.lanes[l.id.lane] = l
-		s.w.status.owned(l)
-		for topic, p := range l.positions {
-			offsets[topic][l.id.lane] = kgo.NewOffset().At(p.nextOffset).WithEpoch(p.epoch)
-		}
-	}
-	s.w.status.assigned(s.num)
-	return offsets, nil
 }
 
-// revoked takes lanes away. A transaction that uses them cannot commit any more; the
-// loop lets go of them at its end.
-func (s *slot) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, ps := range partitions {
-		for _, p := range ps {
-			if l := s.lanes[p]; l != nil {
-				delete(s.lanes, p)
-				s.gone = append(s.gone, l)
-				s.w.status.lost(l)
-			}
-		}
-	}
-	s.letGo()
-}
+const leaveTimeout = 2 * time.Second
 
-// letGo releases lanes that no transaction uses. mu is held.
-func (s *slot) letGo() {
-	if s.inTxn {
-		return
-	}
-	for _, l := range s.gone {
-		s.w.restorer.holders.release(l.id)
-	}
-	s.gone = nil
-}
-
-// enter and leave bracket what the loop does with its lanes.
-func (s *slot) enter() map[int32]*lane {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inTxn = true
-	lanes := make(map[int32]*lane, len(s.lanes))
-	for p, l := range s.lanes {
-		lanes[p] = l
-	}
-	return lanes
-}
-
-func (s *slot) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inTxn = false
-	s.letGo()
-}
-
-func (s *slot) failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed
-}
-
-// stillOurs reports whether no lane was taken away since enter.
-func (s *slot) stillOurs(lanes map[int32]*lane) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// pins are the positions of lanes, for a commit or to go back to.
+func pins(lanes map[int32]*lane) pinned {
+	all := pinned{}
 	for p, l := range lanes {
-		if s.lanes[p] != l {
-			return false
+		for topic, pos := range l.positions {
+			all.set(topic, p, pos)
 		}
 	}
-	return true
+	return all
+}
+
+// wait polls, for at most so long and no longer than until lanes come or go.
+func (s *slot) wait(ctx context.Context, wait time.Duration) (kgo.Fetches, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.wake = cancel
+	news := len(s.restored)+len(s.gone) > 0
+	s.mu.Unlock()
+	if news {
+		return nil, nil
+	}
+	return s.sess.poll(ctx, wait, s.w.cfg.MaxPollRecords)
 }
 
 // loop takes in, folds and commits.
@@ -198,12 +173,15 @@ func (s *slot) loop(ctx context.Context) error {
 		if more {
 			wait = 0
 		}
-		fetches, err := s.sess.poll(ctx, wait, s.w.cfg.MaxPollRecords)
+		fetches, err := s.wait(ctx, wait)
 		if err != nil {
 			return err
 		}
 		if more, err = s.turn(ctx, fetches); err != nil {
 			return err
+		}
+		if s.sess.skipping != nil {
+			return s.sess.skipping
 		}
 	}
 	return nil
@@ -211,13 +189,21 @@ func (s *slot) loop(ctx context.Context) error {
 
 // turn runs one transaction, if there is anything to do.
 func (s *slot) turn(ctx context.Context, fetches kgo.Fetches) (more bool, err error) {
-	lanes := s.enter()
-	defer s.leave()
+	lanes, err := s.enter()
+	if err != nil {
+		return false, err
+	}
 	s.fold.now = instant.Of(s.w.deps.Now())
+	s.w.inputs.adopt(lanes)
+	s.bound(lanes)
 	s.answer(lanes)
-	if fetches.NumRecords() == 0 && !anyDue(lanes) {
-		s.publishStatus(lanes)
-		return false, nil
+	s.report(lanes)
+	due, err := anyDue(lanes)
+	if err != nil {
+		return false, err
+	}
+	if fetches.NumRecords() == 0 && !due {
+		return false, s.rest(lanes)
 	}
 	if len(lanes) == 0 {
 		return false, nil // records of lanes that are gone
@@ -229,6 +215,7 @@ func (s *slot) turn(ctx context.Context, fetches kgo.Fetches) (more bool, err er
 	if more, err = s.fill(ctx, lanes, fetches); err != nil {
 		// The session is rebuilt; what is in flight must not outlive it.
 		_ = s.fold.out.settle()
+		s.sess.aborted(abortSession)
 		return false, err
 	}
 	committed, err := s.settle(lanes)
@@ -241,27 +228,48 @@ func (s *slot) turn(ctx context.Context, fetches kgo.Fetches) (more bool, err er
 	return more, s.keep(lanes)
 }
 
+// enough reports whether a transaction that began so long ago has taken in enough:
+// it lasts at least the least interval, and goes on, up to the greatest, while more
+// is left to read than it has read.
+func (i Interval) enough(elapsed time.Duration, read, left int64) bool {
+	return elapsed >= i.Max || elapsed >= i.Min && left <= read
+}
+
 // fill takes in until the commit interval is over, then fires deadlines.
 func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetches) (more bool, err error) {
 	cfg := &s.w.cfg
-	until := time.Now().Add(cfg.CommitInterval)
+	began := time.Now()
 	for records := 0; ; {
 		records += fetches.NumRecords()
 		if err := s.consume(lanes, fetches); err != nil {
 			return false, err
 		}
-		left := time.Until(until)
-		if left <= 0 || records >= cfg.MaxTransactionRecords || ctx.Err() != nil || !s.stillOurs(lanes) {
+		s.fresh = nil
+		elapsed := time.Since(began)
+		if cfg.CommitInterval.enough(elapsed, int64(records), unread(lanes)) || records >= cfg.MaxTransactionRecords ||
+			len(s.fold.out.arena) >= cfg.transactionBytes() || ctx.Err() != nil || !s.stillOurs(lanes) {
 			break
 		}
-		if fetches, err = s.sess.poll(ctx, left, cfg.MaxPollRecords); err != nil {
+		wait := cfg.CommitInterval.Min - elapsed
+		if wait <= 0 {
+			wait = cfg.CommitInterval.Max - elapsed
+		}
+		if unread(lanes) == 0 {
+			gather(ctx, wait/2)
+			wait /= 2
+		}
+		if fetches, err = s.sess.poll(ctx, wait, cfg.MaxPollRecords); err != nil {
 			return false, err
 		}
 		s.fold.now = instant.Of(s.w.deps.Now())
 		s.answer(lanes)
 	}
 	for _, l := range lanes {
-		m, err := s.fold.wave(l)
+		fire := s.fold.wave
+		if l.takeover != nil {
+			fire = s.fold.takeOver
+		}
+		m, err := fire(l)
 		if err != nil {
 			return false, err
 		}
@@ -271,6 +279,15 @@ func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetc
 	return more, nil
 }
 
+// gather waits while records come in: who is caught up and polls at once gets a few at a
+// time, which costs him and the broker a request each.
+func gather(ctx context.Context, wait time.Duration) {
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+}
+
 // consume folds what was polled. Records of lanes that are not ours any more are dropped.
 func (s *slot) consume(lanes map[int32]*lane, fetches kgo.Fetches) (err error) {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
@@ -278,26 +295,51 @@ func (s *slot) consume(lanes map[int32]*lane, fetches kgo.Fetches) (err error) {
 		if err != nil || l == nil || len(p.Records) == 0 {
 			return
 		}
-		if _, keyed := s.fold.input[p.Topic]; keyed {
-			err = s.fold.keyedBatch(l, p.Topic, p.Records)
-		} else {
-			err = s.fold.mailboxBatch(l, p.Records)
+		if s.fresh[p.Partition] != nil { // polled before the client was set to its position
+			recycle(p.Records)
+			return
 		}
-		s.w.metrics.setLag(p.Topic, p.Partition, p.HighWatermark-l.positions[p.Topic].nextOffset)
+		records, upTo := l.admit(p.Topic, p.Records)
+		stamp := lastStamp(records) // before they are given back
+		if _, keyed := s.fold.input[p.Topic]; keyed {
+			err = s.fold.keyedBatch(l, p.Topic, records, upTo)
+		} else {
+			err = s.fold.mailboxBatch(l, records)
+		}
+		end, next := min(p.HighWatermark, l.boundOf(p.Topic)), l.positions[p.Topic].nextOffset
+		l.unread[p.Topic] = max(0, end-next)
+		l.reading(p.Topic, s.fold.now).batch(next, end, stamp, s.fold.now)
 	})
 	return err
 }
 
-// settle ends the transaction.
-func (s *slot) settle(lanes map[int32]*lane) (committed bool, err error) {
-	failed := s.fold.out.settle()
-	pins := pinned{}
-	for p, l := range lanes {
-		for topic, pos := range l.positions {
-			pins.set(topic, p, pos)
+// unread is how many records of the lanes' partitions are left to read, as of the
+// last fetch from each.
+func unread(lanes map[int32]*lane) (records int64) {
+	for _, l := range lanes {
+		for _, n := range l.unread {
+			records += n
 		}
 	}
-	committed, err = s.sess.end(failed == nil && s.stillOurs(lanes), pins)
+	return records
+}
+
+// settle ends the transaction.
+func (s *slot) settle(lanes map[int32]*lane) (committed bool, err error) {
+	failed, why := s.fold.out.settle(), ""
+	if failed == nil {
+		failed = s.fold.out.appended(lanes)
+	}
+	switch {
+	case failed != nil:
+		why = abortProduce
+	case !s.stillOurs(lanes):
+		why = abortRebalance
+	}
+	committed, err = s.sess.end(why, pins(lanes))
+	s.mu.Lock()
+	s.taken = false // the client has forgotten it, too
+	s.mu.Unlock()
 	if failed != nil { // not tried again at once: it may fail for long
 		return false, errors.Join(fmt.Errorf("produce what came of a transaction: %w", failed), err)
 	}
@@ -307,18 +349,20 @@ func (s *slot) settle(lanes map[int32]*lane) (committed bool, err error) {
 // undo follows an abort: memory goes back too, and so do the positions.
 func (s *slot) undo(lanes map[int32]*lane) error {
 	s.fold.discount()
-	pins := pinned{}
-	for p, l := range lanes {
+	for _, l := range lanes {
 		if err := l.rollback(); err != nil {
 			return err
 		}
-		for topic, pos := range l.positions {
-			pins.set(topic, p, pos)
+	}
+	ours := map[int32]*lane{}
+	s.mu.Lock()
+	for p, l := range lanes {
+		if s.lanes[p] == l {
+			ours[p] = l
 		}
 	}
-	if s.stillOurs(lanes) {
-		s.sess.rewind(pins)
-	}
+	s.mu.Unlock()
+	s.sess.rewind(pins(ours))
 	return nil
 }
 
@@ -327,33 +371,62 @@ func (s *slot) keep(lanes map[int32]*lane) error {
 	s.fold.count()
 	for p, l := range lanes {
 		late := l.totals.TooLate() - l.record.TooLate
-		if err := l.commit(s.fold.out.stateNext[p], s.w.cfg.CacheCustomers); err != nil {
+		l.commit(s.fold.out.stateNext[p])
+		s.w.metrics.tooLate.Add(float64(max(0, late)))
+	}
+	return s.rest(lanes)
+}
+
+// rest does what is done between transactions: the local store catches up, the cache
+// is kept in its bounds, others are told how far the lanes are.
+func (s *slot) rest(lanes map[int32]*lane) error {
+	if len(lanes) == 0 {
+		s.w.metrics.setState(s.num, 0, 0)
+		return nil
+	}
+	budget := int(s.w.cfg.cacheMemory()) / s.w.cfg.Slots / len(lanes)
+	cached, waiting, mayWait := 0, 0, s.w.cfg.waitingBytes()/len(lanes)
+	for _, l := range lanes {
+		if err := l.flush(flushAfter, mayWait); err != nil {
 			return err
 		}
-		s.w.metrics.tooLate.Add(float64(max(0, late)))
-		s.w.metrics.setWatermark(p, l.record.Watermark)
+		if l.cache.bytes > budget {
+			l.shrink(budget * 7 / 8)
+		}
+		if l.cache.bytes > budget { // most of it waits for the store
+			if err := l.flush(0, 0); err != nil {
+				return err
+			}
+			l.shrink(budget * 7 / 8)
+		}
+		cached, waiting = cached+l.cache.bytes, waiting+l.behind.bytes
 	}
-	s.publishStatus(lanes)
+	s.w.metrics.setState(s.num, cached, waiting)
+	s.mu.Lock()
+	ours := maps.Clone(s.lanes)
+	s.mu.Unlock()
+	for p, l := range lanes {
+		if ours[p] == l {
+			if err := s.w.status.committed(l); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-func (s *slot) publishStatus(lanes map[int32]*lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p, l := range lanes {
-		if s.lanes[p] == l {
-			s.w.status.committed(l)
-		}
-	}
-}
-
-func anyDue(lanes map[int32]*lane) bool {
+func anyDue(lanes map[int32]*lane) (bool, error) {
 	for _, l := range lanes {
-		if w := l.clock.Watermark(); w != instant.None && l.due.next(w) != nil {
-			return true
+		if l.takeover != nil {
+			return true, nil
+		}
+		if w := l.watermark(); w != instant.None {
+			if c, err := l.firstDue(w); c != nil || err != nil {
+				return c != nil, err
+			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // ask finds out, again and again, where the keyed inputs end: the wall-clock instant
@@ -387,6 +460,7 @@ func (s *slot) answer(lanes map[int32]*lane) {
 				l.walls[src] = new(clock.Wall)
 			}
 			l.walls[src].Ask(q.at, end.Offset)
+			l.reading(topic, q.at).answered(l.positions[topic].nextOffset, end.Offset, q.at)
 			s.fold.reached(l, src, l.positions[topic].nextOffset)
 		}
 	}

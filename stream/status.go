@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"lapwing/schemas/instant"
@@ -17,6 +19,7 @@ type status struct {
 	lanes   map[int32]laneStatus
 	slots   map[int]bool // that have had an assignment
 	want    int
+	loading map[int32]progress // lanes that are being restored
 	over    bool
 	changed chan struct{} // closed and replaced on every change
 }
@@ -24,10 +27,18 @@ type status struct {
 type laneStatus struct {
 	watermark instant.Instant // committed
 	settled   bool            // no deadline up to it is left
+	taking    bool            // it takes over from another generation
+	unread    int64           // records left to read, of the partition furthest behind
 }
 
+// progress of a restore: offsets of the changelog.
+type progress struct{ next, end int64 }
+
 func newStatus(slots int) *status {
-	return &status{lanes: map[int32]laneStatus{}, slots: map[int]bool{}, want: slots, changed: make(chan struct{})}
+	return &status{
+		lanes: map[int32]laneStatus{}, slots: map[int]bool{}, want: slots, loading: map[int32]progress{},
+		changed: make(chan struct{}),
+	}
 }
 
 func (s *status) update(change func()) {
@@ -38,29 +49,83 @@ func (s *status) update(change func()) {
 	s.changed = make(chan struct{})
 }
 
-// owned and committed are called by the lane's holder; the status takes a copy.
-func (s *status) owned(l *lane)     { s.committed(l) }
-func (s *status) lost(l *lane)      { s.update(func() { delete(s.lanes, l.id.lane) }) }
+// restoring, progress and restored tell of a lane that is being read from the
+// changelog. What is said of one that was taken away meanwhile is not heard.
+func (s *status) restoring(lane int32) { s.update(func() { s.loading[lane] = progress{} }) }
+
+func (s *status) progress(lane int32, next, end int64) {
+	s.update(func() {
+		if _, still := s.loading[lane]; still {
+			s.loading[lane] = progress{next: next, end: end}
+		}
+	})
+}
+func (s *status) restored(lane int32) { s.update(func() { delete(s.loading, lane) }) }
+
+func (s *status) lost(lane int32) {
+	s.update(func() { delete(s.lanes, lane); delete(s.loading, lane) })
+}
 func (s *status) assigned(slot int) { s.update(func() { s.slots[slot] = true }) }
-func (s *status) stopped()          { s.update(func() { s.over = true }) }
-func (s *status) committed(l *lane) {
-	now := laneStatus{watermark: l.record.Watermark}
+
+// left is called when a slot's session is over: until the next one has joined, the process
+// is not ready.
+func (s *status) left(slot int) { s.update(func() { delete(s.slots, slot) }) }
+
+func (s *status) stopped() { s.update(func() { s.over = true }) }
+
+// committed is called by the lane's holder; the status takes a copy.
+func (s *status) committed(l *lane) error {
+	now := laneStatus{watermark: l.record.Watermark, unread: l.mostUnread()}
 	if l.committed == nil {
 		now.watermark = instant.None
 	}
-	now.settled = l.due.next(now.watermark) == nil
+	due, err := l.firstDue(now.watermark)
+	if err != nil {
+		return err
+	}
+	now.settled = due == nil && l.takeover == nil
+	now.taking = l.takeover != nil
 	s.mu.Lock()
-	same := s.lanes[l.id.lane] == now
+	same := s.lanes[l.id.Lane] == now
 	s.mu.Unlock()
 	if !same {
-		s.update(func() { s.lanes[l.id.lane] = now })
+		s.update(func() { s.lanes[l.id.Lane] = now })
 	}
+	return nil
 }
 
-func (s *status) ready() bool {
+// waiting says why the process is not ready, lane by lane; empty: it is. lag is how
+// many records each partition may be behind.
+func (s *status) waiting(lag int64) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.slots) == s.want && !s.over
+	var why []string
+	switch {
+	case s.over:
+		return []string{"it has stopped"}
+	case len(s.slots) < s.want:
+		why = append(why, fmt.Sprintf("%d of %d slots have joined the group", len(s.slots), s.want))
+	}
+	for _, lane := range slices.Sorted(maps.Keys(s.loading)) {
+		p := s.loading[lane]
+		why = append(why, fmt.Sprintf("lane %d is being restored, %d records to go", lane, max(0, p.end-p.next)))
+	}
+	for _, lane := range slices.Sorted(maps.Keys(s.lanes)) {
+		if s.lanes[lane].taking {
+			why = append(why, fmt.Sprintf("lane %d takes over from the generation before", lane))
+		}
+		if l := s.lanes[lane]; l.unread > lag {
+			why = append(why, fmt.Sprintf("lane %d is %d records behind", lane, l.unread))
+		}
+	}
+	return why
+}
+
+// restores is how far the lanes are that are being restored.
+func (s *status) restores() map[int32]progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.loading)
 }
 
 func (s *status) watermarks() map[int32]instant.Instant {

@@ -16,6 +16,7 @@ import (
 	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/stream/lifecycle"
+	"lapwing/stream/store"
 )
 
 // Worker computes the lanes that the group gives to its slots.
@@ -25,7 +26,9 @@ type Worker struct {
 	model    *lifecycle.Model
 	metrics  *metrics
 	status   *status
+	inputs   *inputs
 	restorer *restorer
+	reporter *reporter
 }
 
 // NewWorker checks the configuration and compiles the definition. It starts nothing.
@@ -34,6 +37,7 @@ func NewWorker(cfg Config, def *definition.Definition, deps Deps) (*Worker, erro
 		return nil, fmt.Errorf("check the stream's configuration: %w", err)
 	}
 	deps.fill()
+	deps.pool.limit = cfg.poolBytes()
 	deps.Log = deps.Log.Named("stream")
 	model, problems := lifecycle.Compile(def)
 	if model == nil {
@@ -46,31 +50,44 @@ func NewWorker(cfg Config, def *definition.Definition, deps Deps) (*Worker, erro
 		return nil, fmt.Errorf("compile definition: %w", errors.Join(all...))
 	}
 	w := &Worker{cfg: cfg, deps: deps, model: model, metrics: newMetrics(deps.Registerer), status: newStatus(cfg.Slots)}
+	w.inputs = newInputs(&w.cfg)
+	w.reporter = newReporter("stream", &w.cfg, &w.deps, w.metrics, w.status.restores)
 	w.restorer = &restorer{
-		cfg: &w.cfg, deps: &w.deps, model: model, store: newMemory(), holders: newHolders(),
+		inputs: w.inputs, cfg: &w.cfg, deps: &w.deps, model: model, metrics: w.metrics, status: w.status, holders: newHolders(),
+		turns: make(chan struct{}, restoreTurns), opening: make(chan struct{}, 1),
 		models: map[instant.Instant]*lifecycle.Model{},
 	}
 	return w, nil
 }
 
+// restoreTurns is how many lanes are restored at a time.
+const restoreTurns = 2
+
 // Run creates what topics are missing, puts the definition live and computes until
 // ctx ends (nil) or a human is needed. What was begun when ctx ends is committed
 // first. A Worker runs once.
 func (w *Worker) Run(ctx context.Context) error {
-	if err := w.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+	defer w.status.stopped()
+	for {
+		if err := patiently(ctx, w.deps.Log, w.prepare); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
 		}
-		return err
+		err := w.runSlots(ctx)
+		if errors.Is(err, errPromoted) && ctx.Err() == nil {
+			continue // live from now on
+		}
+		if !errors.Is(err, store.ErrCorrupt) || ctx.Err() != nil {
+			return err
+		}
+		// What was read is not what was written: nothing of it is used any more.
+		w.deps.Log.Warn("the local store is damaged and is restored from the state topic", zap.String("dir", w.cfg.StateDir), zap.Error(err))
+		if err := store.Remove(w.cfg.StateDir); err != nil {
+			return err
+		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	for num := range w.cfg.Slots {
-		s := &slot{w: w, num: num, log: w.deps.Log.With(zap.Int("slot", num))}
-		group.Go(func() error { return s.run(ctx) })
-	}
-	err := group.Wait()
-	w.status.stopped()
-	return err
 }
 
 func (w *Worker) prepare(ctx context.Context) error {
@@ -82,17 +99,82 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if err := EnsureTopics(ctx, client, &w.cfg); err != nil {
 		return fmt.Errorf("prepare topics: %w", err)
 	}
-	if w.restorer.partitions, err = partitionCounts(ctx, client, &w.cfg); err != nil {
+	counts, err := partitionCounts(ctx, client, &w.cfg)
+	if err != nil {
 		return err
 	}
+	w.inputs.learn(counts)
 	ctx, cancel := context.WithTimeout(ctx, activationTimeout)
 	defer cancel()
+	if w.restorer.role, err = findRole(ctx, &w.cfg, &w.deps); err != nil {
+		return err
+	}
+	w.restorer.bounds, w.restorer.before = nil, nil
+	if w.restorer.role.shadowOf != nil {
+		w.restorer.bounds = &bounds{lanes: w.cfg.Lanes}
+	}
+	w.deps.Log.Info("the generation's role", zap.Uint32("generation", w.cfg.Generation), zap.Stringer("role", w.restorer.role))
 	w.restorer.activatedAt, err = activate(ctx, &w.cfg, &w.deps, w.model.Definition())
 	return err
 }
 
-// Ready reports whether every slot has restored the lanes it was given.
-func (w *Worker) Ready() bool { return w.status.ready() }
+// runSlots opens the local store and runs the slots over it.
+func (w *Worker) runSlots(ctx context.Context) (err error) {
+	s, err := store.Open(w.cfg.StateDir, store.Options{Memory: w.cfg.storeMemory(), Log: w.deps.Log.Named("store")})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := s.Close(); e != nil && err == nil {
+			err = e
+		}
+	}()
+	w.restorer.store, w.restorer.holders = s, newHolders()
+	if err := w.restorer.forget(); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for num := range w.cfg.Slots {
+		s := &slot{w: w, num: num, log: w.deps.Log.With(zap.Int("slot", num))}
+		group.Go(func() error { return s.run(ctx) })
+	}
+	if of := w.restorer.role.shadowOf; of != nil {
+		group.Go(func() error { return w.restorer.bounds.follow(ctx, &w.cfg, &w.deps, *of) })
+	}
+	group.Go(func() error { return w.keepStore(ctx, s) })
+	group.Go(func() error { return w.watch(ctx) })
+	group.Go(func() error { return w.trim(ctx) })
+	group.Go(func() error { return watchInputs(ctx, w.deps.Log, &w.cfg, &w.deps, w.metrics, w.cfg.keyed()) })
+	group.Go(func() error { w.reporter.run(ctx); return nil })
+	return group.Wait()
+}
+
+// keepStore brings what is in the store's memory to disk now and then, so that a
+// crash leaves little to be read again, and says how large it is.
+func (w *Worker) keepStore(ctx context.Context, s *store.Store) error {
+	tick := time.NewTicker(storeFlushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.Flush(); err != nil {
+			return err
+		}
+		w.metrics.stateBytes.WithLabelValues("", "disk").Set(float64(s.DiskBytes()))
+	}
+}
+
+const storeFlushEvery = 15 * time.Second
+
+// Ready reports whether every lane that this process was given has been restored and
+// is no further behind than the configuration allows.
+func (w *Worker) Ready() bool { return len(w.Waiting()) == 0 }
+
+// Waiting says what Ready waits for, a line each.
+func (w *Worker) Waiting() []string { return w.status.waiting(w.cfg.ReadyLag) }
 
 // WaitUntil waits until every lane is owned by this process, has committed all
 // deadlines up to at, and its clock stands there or later. It is for a process that

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
@@ -70,8 +73,7 @@ func TestKillAndRestart(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := newWorld(t, customerValue(t), func(c *Config) {
 			c.MaxPollRecords, c.MaxTransactionRecords, c.Wave = 7, 20, 5
-			c.CommitInterval = 5 * time.Millisecond
-			c.CacheCustomers = 3
+			c.CommitInterval = Interval{Min: 5 * time.Millisecond, Max: 5 * time.Millisecond}
 		})
 		r := w.start(w.cfg)
 		kills := 0
@@ -101,7 +103,8 @@ func TestLanesMoveBetweenInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, customerValue(t), func(c *Config) {
 			c.Slots, c.Lanes = 1, 6
-			c.MaxPollRecords, c.MaxTransactionRecords, c.CommitInterval = 10, 30, 10*time.Millisecond
+			c.MaxPollRecords, c.MaxTransactionRecords = 10, 30
+			c.CommitInterval = Interval{Min: 10 * time.Millisecond, Max: 10 * time.Millisecond}
 		})
 		second := w.cfg
 		second.Instance, second.Slots = "two", 2
@@ -231,6 +234,26 @@ func TestTheWaysInAreEqual(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.produce("events", messages[half:]...)
 			w.end(last)
+			w.wait(r, last)
+			r.stop(t)
+			w.same(messages, last)
+		})
+	})
+	// Customers are looked up by the records' keys, a few records ahead: whom a message is
+	// about is what it says itself.
+	t.Run("keys of others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, customerValue(t), func(c *Config) { c.Lanes = 1 })
+			client := w.client()
+			for i, m := range messages {
+				rec := w.record(m, "events")
+				rec.Key = []byte(messages[max(0, i-1)].customer) // of the one before: at hand
+				if err := client.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.end(last)
+			r := w.start(w.cfg)
 			w.wait(r, last)
 			r.stop(t)
 			w.same(messages, last)
@@ -370,7 +393,7 @@ func TestActivation(t *testing.T) {
 			}
 			r.stop(t)
 		}
-		rs := w.all(topics.Definitions)
+		rs := slices.DeleteFunc(w.all(topics.Definitions), func(r *kgo.Record) bool { return strings.HasPrefix(string(r.Key), generationKey) })
 		if len(rs) != 1 || string(rs[0].Key) != "customer-value" {
 			t.Fatalf("%d definition records, want one", len(rs))
 		}
@@ -408,7 +431,8 @@ func TestPartitionCountsAreChecked(t *testing.T) {
 	})
 }
 
-// Two generations run beside each other over the same topics; each counts everything.
+// Two generations run beside each other over the same topics; each counts everything,
+// and only one of them tells it.
 func TestGenerationsStayApart(t *testing.T) {
 	messages, last := history(t, 400)
 	synctest.Test(t, func(t *testing.T) {
@@ -417,8 +441,9 @@ func TestGenerationsStayApart(t *testing.T) {
 		second.Generation = 2
 		w.produce("events", messages...)
 		w.end(last)
-		a, b := w.start(w.cfg), w.start(second)
+		a := w.start(w.cfg)
 		w.wait(a, last)
+		b := w.start(second)
 		// The end was told to generation 1 alone.
 		w.cfg.Generation = 2
 		w.end(last)
@@ -429,6 +454,14 @@ func TestGenerationsStayApart(t *testing.T) {
 		got := map[string]int{}
 		for _, r := range w.all(topics.StageChanges) {
 			got[header(r, "generation")]++
+		}
+		if got["2"] != 0 {
+			t.Errorf("%d changes of the second are public", got["2"])
+		}
+		for _, r := range w.all(topics.History) {
+			if rec, err := record.DecodeRecord(r.Value); err != nil || rec.Kind == record.StageChange {
+				got[header(r, "generation")]++
+			}
 		}
 		n := 0
 		for _, rs := range want {

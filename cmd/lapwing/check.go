@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"lapwing/schemas/definition"
@@ -29,13 +30,13 @@ All problems are printed, each as file:line:column: message and the line with a 
 			if err := definition.Render(a.stderr, args[0], def.Source, warnings); err != nil {
 				return err
 			}
-			return summarise(a.stdout, def)
+			return summarise(a.stdout, def, model.MaxStateBytes())
 		},
 	}
 }
 
 // summarise says in a few lines what a definition holds.
-func summarise(w io.Writer, def *definition.Definition) error {
+func summarise(w io.Writer, def *definition.Definition, maxState int) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: fine\n", def.File)
 	fmt.Fprintf(&b, "  %s, version %d, time zone %s\n", def.Name.Value, def.Version, def.Zone)
@@ -56,6 +57,7 @@ func summarise(w io.Writer, def *definition.Definition) error {
 		}
 		fmt.Fprintf(&b, "  segments: %s\n", strings.Join(names, ", "))
 	}
+	fmt.Fprintf(&b, "  a customer takes at most %s\n", humanize.IBytes(uint64(max(0, maxState))))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"reflect"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,13 +42,47 @@ type config struct {
 	Definition string `yaml:"definition"` // a file, or preset:NAME
 	Generation uint32 `yaml:"generation"`
 	// CreateTopics makes topics that are missing, inputs too, when the service starts.
-	CreateTopics bool              `yaml:"create_topics"`
-	HTTP         string            `yaml:"http"` // host:port of health and metrics
-	Kafka        kafkaConfig       `yaml:"kafka"`
-	Stream       stream.Config     `yaml:"stream"`
-	Sink         sink.Config       `yaml:"sink"`
-	ClickHouse   writer.Connection `yaml:"clickhouse"`
-	Log          logConfig         `yaml:"log"`
+	CreateTopics bool   `yaml:"create_topics"`
+	HTTP         string `yaml:"http"` // host:port of health and metrics
+	// Pprof is the host:port of profiles, a loopback one; empty: those are served with
+	// health if that is on a loopback address.
+	Pprof      string            `yaml:"pprof"`
+	Memory     memoryConfig      `yaml:"memory"`
+	Kafka      kafkaConfig       `yaml:"kafka"`
+	Stream     stream.Config     `yaml:"stream"`
+	Sink       sink.Config       `yaml:"sink"`
+	ClickHouse writer.Connection `yaml:"clickhouse"`
+	Log        logConfig         `yaml:"log"`
+}
+
+type memoryConfig struct {
+	Limit byteSize `yaml:"limit"` // what the process should stay below
+}
+
+// byteSize is a number of bytes, written such as 512MiB or 2GB.
+type byteSize int64
+
+// UnmarshalYAML reads a size with its unit, or a number of bytes.
+func (b *byteSize) UnmarshalYAML(text []byte) error {
+	n, err := humanize.ParseBytes(strings.Trim(string(text), "\" '\n"))
+	if err != nil || n > math.MaxInt64 {
+		return fmt.Errorf("%q is no size: want such as 512MiB or 2GiB", strings.TrimSpace(string(text)))
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// MarshalYAML writes the size with the largest unit that divides it.
+func (b byteSize) MarshalYAML() (any, error) {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{humanize.GiByte, "GiB"}, {humanize.MiByte, "MiB"}, {humanize.KiByte, "KiB"}} {
+		if b != 0 && int64(b)%unit.size == 0 {
+			return fmt.Sprintf("%d%s", int64(b)/unit.size, unit.name), nil
+		}
+	}
+	return int64(b), nil
 }
 
 type kafkaConfig struct {
@@ -80,6 +116,7 @@ const sharedFields = "set it once for all parts: kafka.brokers, kafka.prefix, ge
 func defaultConfig() config {
 	c := config{
 		Generation: 1, CreateTopics: true, HTTP: "127.0.0.1:9644",
+		Memory:     memoryConfig{Limit: humanize.GiByte},
 		Kafka:      kafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Prefix: topics.DefaultPrefix},
 		Stream:     stream.Default(),
 		Sink:       sink.Default(),
@@ -88,6 +125,7 @@ func defaultConfig() config {
 	}
 	// Empty, so that a file which sets them is noticed.
 	c.Stream.Brokers, c.Stream.Prefix, c.Stream.Generation = nil, "", 0
+	c.Stream.StateDir = "lapwing-state"
 	c.Sink.Brokers, c.Sink.Prefix, c.Sink.Generation, c.Sink.Database = nil, "", 0, ""
 	return c
 }
@@ -134,6 +172,9 @@ func readDuration(d *time.Duration, text []byte) error {
 
 // whatIsWrong is the library's message, without Go's words.
 func whatIsWrong(e yaml.Error) string {
+	if _, ok := errors.AsType[*yaml.UnknownFieldError](e); ok {
+		return fmt.Sprintf("there is no key %q here; deploy/lapwing.example.yaml has them all", e.GetToken().Value)
+	}
 	mismatch, ok := errors.AsType[*yaml.TypeError](e)
 	if !ok {
 		return e.GetMessage()
@@ -181,6 +222,7 @@ func (c *config) complete(env func(string) string) error {
 		c.Stream.Instance = name
 	}
 	c.Stream.Brokers, c.Stream.Prefix, c.Stream.Generation = c.Kafka.Brokers, c.Kafka.Prefix, c.Generation
+	c.Stream.MemoryLimit = int64(c.Memory.Limit)
 	c.Sink.Brokers, c.Sink.Prefix, c.Sink.Generation, c.Sink.Database = c.Kafka.Brokers, c.Kafka.Prefix, int(c.Generation), c.ClickHouse.Database
 	if c.Definition == "" {
 		bad(`definition is "": want a file, or preset:NAME`)
@@ -188,6 +230,9 @@ func (c *config) complete(env func(string) string) error {
 	host, _, err := net.SplitHostPort(c.HTTP)
 	if err != nil || host == "" {
 		bad("http is %q: want host:port, such as 127.0.0.1:9644", c.HTTP)
+	}
+	if host, _, err := net.SplitHostPort(c.Pprof); c.Pprof != "" && (err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback()) {
+		bad("pprof is %q: %s", c.Pprof, loopbackOnly)
 	}
 	if _, err := c.Log.level(); err != nil {
 		bad("log.level is %q: want debug, info, warn or error", c.Log.Level)
@@ -200,7 +245,10 @@ func (c *config) complete(env func(string) string) error {
 	}
 	if err := c.Stream.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			bad("stream.%s", line)
+			if !strings.HasPrefix(line, "memory.") { // a section of its own
+				line = "stream." + line
+			}
+			bad("%s", line)
 		}
 	}
 	problems = append(problems, c.Sink.Validate(), c.ClickHouse.Validate())

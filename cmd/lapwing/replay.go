@@ -133,12 +133,31 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	return r.conclude(ctx, a, err, f.strict)
 }
 
+// limitsLine says which limits were exceeded; empty if none was. What the definition
+// language itself forgets, such as a customer's oldest messageIds, is no news to
+// anyone: explain says it of a customer.
+func limitsLine(o *lifecycle.Overflow) string {
+	var parts []string
+	o.Each(func(l lifecycle.Limit, n int64) {
+		if l.OfDefinition() || l == lifecycle.LimitExpression {
+			parts = append(parts, fmt.Sprintf("%s %d", l, n))
+		}
+	})
+	if len(parts) == 0 {
+		return ""
+	}
+	return "beyond limits: " + strings.Join(parts, ", ")
+}
+
 // conclude says what went wrong, if anything, and then what was left out: the dead
 // letters come last in any case.
 func (r *replay) conclude(ctx context.Context, a *app, err error, strict bool) error {
 	code := a.report(ctx, err)
 	if r.leftOut > 0 {
 		a.complain("after --until: %d events left out\n", r.leftOut)
+	}
+	if line := limitsLine(&r.exceeded); line != "" {
+		a.complain("%s\n", line)
 	}
 	if line := r.letters.summary(); line != "" {
 		a.complain("%s\n", line)
@@ -161,7 +180,8 @@ type replay struct {
 	until     instant.Instant
 	latest    instant.Instant // the latest event time accepted
 	leftOut   int64           // usable events after until
-	events    int64           // lines read
+	exceeded  lifecycle.Overflow
+	events    int64 // lines read
 	letters   *deadLetters
 	out       *replayPrinter
 	output    lifecycle.Output
@@ -247,7 +267,11 @@ func (r *replay) accept(m *event.Message) error {
 	case lifecycle.Duplicate:
 	case lifecycle.Held:
 		clock := c.state.Clock()
-		r.model.Advance(&c.state, c.id, clock, clock, &r.output)
+		for r.model.Advance(&c.state, c.id, clock, clock, &r.output) {
+			if err := r.emit(c); err != nil {
+				return err
+			}
+		}
 		r.latest = max(r.latest, m.Time)
 	case lifecycle.Applied:
 		r.latest = max(r.latest, m.Time)
@@ -257,6 +281,7 @@ func (r *replay) accept(m *event.Message) error {
 
 func (r *replay) emit(c *customer) error {
 	err := r.out.changes(c.id, &r.output)
+	r.exceeded.Add(&r.output.Overflow)
 	r.output.Reset()
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,8 @@ stream computes the lanes of customers, router carries inputs that are not keyed
 customer to them, sink writes to ClickHouse. Add instances to share the work: each
 needs its own stream.instance.
 
-Health is at /healthz and /readyz, metrics at /metrics, of the address http in the file.`,
+Health is at /healthz and /readyz, metrics at /metrics, of the address http in the file;
+profiles at /debug/pprof/ if that is a loopback address, else of the address pprof.`,
 		Example: "  lapwing run -c lapwing.yaml\n  lapwing run -c lapwing.yaml --role stream,router",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -79,6 +81,7 @@ func (a *app) serve(ctx context.Context, c *config, only []string) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
+	debug.SetMemoryLimit(c.Stream.CollectorMemory())
 	model, _, err := a.loadDefinition(ctx, c.Definition)
 	if err != nil {
 		return err
@@ -122,11 +125,12 @@ type service struct {
 	kafka    []kgo.Opt
 }
 
-// part is one role: it runs until ctx ends, and says whether it is at work.
+// part is one role: it runs until ctx ends, and says why it is not at work yet; nothing
+// if it is.
 type part struct {
-	name  string
-	run   func(context.Context) error
-	ready func() bool
+	name    string
+	run     func(context.Context) error
+	waiting func() []string
 }
 
 func (s *service) run(ctx context.Context, only []string) error {
@@ -137,7 +141,7 @@ func (s *service) run(ctx context.Context, only []string) error {
 		if err != nil {
 			return err
 		}
-		parts = append(parts, part{"stream", worker.Run, worker.Ready})
+		parts = append(parts, part{"stream", worker.Run, worker.Waiting})
 	}
 	if slices.Contains(only, "router") && hasRouted(s.config.Stream.Inputs) {
 		router, err := stream.NewRouter(s.config.Stream, deps)
@@ -145,7 +149,7 @@ func (s *service) run(ctx context.Context, only []string) error {
 			return err
 		}
 		// It keeps no state, so there is nothing to wait for once it runs.
-		parts = append(parts, part{"router", router.Run, func() bool { return true }})
+		parts = append(parts, part{"router", router.Run, func() []string { return nil }})
 	}
 	if slices.Contains(only, "sink") {
 		out, conn, err := s.sink()
@@ -153,13 +157,18 @@ func (s *service) run(ctx context.Context, only []string) error {
 			return err
 		}
 		defer func() { _ = conn.Close() }() // every insert was answered
-		parts = append(parts, part{"sink", out.Run, out.Ready})
+		parts = append(parts, part{"sink", out.Run, func() []string {
+			if out.Ready() {
+				return nil
+			}
+			return []string{"the tables are not up to date yet, or its group is not joined yet"}
+		}})
 	}
 	if len(parts) == 0 {
 		return errors.New("there is nothing to do: every input is keyed, so no router is needed")
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHTTP(ctx, s.config.HTTP, s.registry, parts, s.log) })
+	group.Go(func() error { return serveHTTP(ctx, s.config, s.registry, parts, s.log) })
 	for _, p := range parts {
 		group.Go(func() error {
 			if err := p.run(ctx); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"lapwing/deploy/embedded"
 	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/deploy/embedded/kafkatest"
 )
 
 // patience bounds the waiting for other processes.
@@ -27,6 +28,22 @@ const patience = time.Minute
 // TestServiceScripts runs the commands that need servers, each script with a broker of
 // its own: testdata/service/*.txtar. sink.txtar needs ClickHouse, too.
 func TestServiceScripts(t *testing.T) {
+	runServiceScripts(t, "testdata/service")
+}
+
+// TestRebuildOnKafka runs the script of lapwing rebuild once more, on Apache Kafka.
+func TestRebuildOnKafka(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Apache Kafka")
+	}
+	kafka := kafkatest.Start(t)
+	runServiceScripts(t, "testdata/service/rebuild.txtar", kafka.Addr())
+}
+
+// runServiceScripts runs a folder's scripts, or one; on a broker that is given, or each
+// on one of its own.
+func runServiceScripts(t *testing.T, what string, given ...string) {
+	t.Helper()
 	_, missing := embedded.EnsureLibrary(t.Context(), os.Stderr)
 	if missing != nil {
 		if os.Getenv("CI") == "true" {
@@ -34,9 +51,13 @@ func TestServiceScripts(t *testing.T) {
 		}
 		t.Logf("scripts that need ClickHouse are skipped: %v", missing)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/service",
+	params := testscript.Params{
 		Setup: func(e *testscript.Env) error {
+			if len(given) > 0 {
+				e.Setenv("LAPWING_KAFKA_BROKERS", given[0])
+				e.Setenv("HTTP", freeAddress(t))
+				return nil
+			}
 			broker, err := embedded.StartBroker(embedded.BrokerConfig{})
 			if err != nil {
 				return err
@@ -63,7 +84,13 @@ func TestServiceScripts(t *testing.T) {
 			"eventually": eventually,
 		},
 		RequireExplicitExec: true,
-	})
+	}
+	if strings.HasSuffix(what, ".txtar") {
+		params.Files = []string{what}
+	} else {
+		params.Dir = what
+	}
+	testscript.Run(t, params)
 }
 
 // freeAddress is a loopback address that nobody listened on a moment ago.

@@ -29,6 +29,8 @@ type Definition struct {
 	Lateness time.Duration
 	// AnonymousRetention is retain.anonymous; 90d by default.
 	AnonymousRetention time.Duration
+	Limits             Limits          // of a customer's state; DefaultLimits by default
+	LimitsPos          Pos             // of the key `limits`; zero if it was left out
 	PublishFrom        instant.Instant // None: the moment of activation
 	Params             []Param
 

@@ -63,12 +63,13 @@ const (
 // read reads the top level.
 func (r *fileReader) read(root *node) {
 	f, ok := r.fields(root, "the definition",
-		"lapwing", "name", "version", "timezone", "currency", "dedupe", "lateness", "retain", "publish_from",
+		"lapwing", "name", "version", "timezone", "currency", "dedupe", "lateness", "retain", "limits", "publish_from",
 		"global_holdout", "params", "events", "models", "segments", "campaigns", "messages")
 	if !ok {
 		return
 	}
 	r.readHeader(f)
+	r.readLimits(f)
 	r.readParams(f.get("params"))
 	r.readEvents(f.get("events"))
 	r.readModels(f.get("models"))

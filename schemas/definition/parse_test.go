@@ -187,6 +187,12 @@ func TestDefaults(t *testing.T) {
 	if d.Zone != time.UTC || d.Currency != "" || d.Dedupe != 7*day || d.Lateness != 0 || d.AnonymousRetention != 90*day || !d.PublishFrom.IsNone() {
 		t.Errorf("zone %v, currency %q, dedupe %v, lateness %v, retain %v, publish_from %v", d.Zone, d.Currency, d.Dedupe, d.Lateness, d.AnonymousRetention, d.PublishFrom)
 	}
+	if d.Limits != definition.DefaultLimits() {
+		t.Errorf("limits %+v, want %+v", d.Limits, definition.DefaultLimits())
+	}
+	if d := mustParse(t, minimal+"limits: {trait_bytes: 40}\n"); d.Limits.TraitBytes != 40 || d.Limits.Traits != 1000 {
+		t.Errorf("limits %+v, want 40 bytes of traits and the other defaults", d.Limits)
+	}
 	d = mustParse(t, minimal+"models: [{name: m, stages: [{stage: a, when: known('x')}, {stage: b, when: true}]}]\n")
 	if got := values(d.Models[0].Order); !reflect.DeepEqual(got, []string{"a", "b"}) {
 		t.Errorf("order = %q, want that of the stages", got)
@@ -202,6 +208,7 @@ currency: EUR
 dedupe: 0s
 lateness: 15m
 retain: {anonymous: 2w}
+limits: {traits: 50, trait_bytes: 64KiB, held: 100, held_bytes: 1MiB, by_values: 7}
 publish_from: 2026-03-01T01:00:00.1239+01:00
 params: {big: 500, share: 0.25, low: -1e2, idle: 90d, word: "7", plain: some text, on: true}
 events:
@@ -229,6 +236,9 @@ func TestEverythingOptional(t *testing.T) {
 	d := mustParse(t, everything)
 	if d.Zone.String() != "Europe/Berlin" || d.Currency != "EUR" || d.Dedupe != 0 || d.Lateness != 15*time.Minute || d.AnonymousRetention != 14*day {
 		t.Errorf("zone %v, currency %q, dedupe %v, lateness %v, retain %v", d.Zone, d.Currency, d.Dedupe, d.Lateness, d.AnonymousRetention)
+	}
+	if want := (definition.Limits{Traits: 50, TraitBytes: 64 << 10, Held: 100, HeldBytes: 1 << 20, ByValues: 7}); d.Limits != want || d.LimitsPos == (definition.Pos{}) {
+		t.Errorf("limits %+v at %v, want %+v", d.Limits, d.LimitsPos, want)
 	}
 	if got := d.PublishFrom.String(); got != "2026-03-01T00:00:00.123Z" {
 		t.Errorf("publish_from = %s: cut to the millisecond, in UTC", got)

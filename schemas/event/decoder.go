@@ -4,6 +4,8 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"time"
 
 	"lapwing/schemas/instant"
@@ -44,6 +46,10 @@ type Decoder struct {
 	scan    scanner
 	message []byte // being decoded
 	values  []span // by slot
+	// guesses are the wanted keys that last came first in a slot's object (2*slot) and
+	// next after a slot's key (2*slot+1): a source writes its messages with their keys in
+	// the same order, and a key as guessed is not looked for.
+	guesses []*name
 	scratch []byte // texts that had escapes
 	keys    []byte // a key that had escapes
 }
@@ -65,6 +71,7 @@ func NewDecoder(p *Projection, l Limits) *Decoder {
 		contextTraits: p.root.at("context", "traits").slot,
 		scan:          scanner{maxDepth: l.MaxDepth},
 		values:        make([]span, p.size),
+		guesses:       make([]*name, 2*p.size),
 	}
 }
 
@@ -84,7 +91,7 @@ func NewDecoder(p *Projection, l Limits) *Decoder {
 func (d *Decoder) Decode(b []byte, recordTime instant.Instant, m *Message) Cause {
 	clear(d.values)
 	d.message = b
-	d.scan.deep, d.scan.notText = false, false
+	d.scan.deep, d.scan.notText, d.scan.escapes = false, false, 0
 	if cap(d.scan.spill) > keptBytes/8 {
 		d.scan.spill = nil
 	}
@@ -95,8 +102,6 @@ func (d *Decoder) Decode(b []byte, recordTime instant.Instant, m *Message) Cause
 		d.keys = nil
 	}
 	d.scratch = d.scratch[:0]
-	*m = Message{values: m.values[:0], Time: instant.None}
-
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		return InvalidJSON
@@ -112,6 +117,7 @@ func (d *Decoder) Decode(b []byte, recordTime instant.Instant, m *Message) Cause
 	case d.scan.notText:
 		return InvalidUTF8
 	}
+	m.values = m.values[:0]
 	for _, slot := range d.projection.slots {
 		m.values = append(m.values, d.raw(slot))
 	}
@@ -130,38 +136,72 @@ func (d *Decoder) object(n *node, b []byte, i, depth int) int {
 	if i < len(b) && b[i] == '}' {
 		return i + 1
 	}
+	before := 2 * n.slot
 	for {
 		if i >= len(b) || b[i] != '"' {
 			return bad
 		}
-		d.scan.escaped = false
-		end := d.scan.str(b, i)
-		if end < 0 {
-			return bad
-		}
-		name := b[i+1 : end-1]
-		if d.scan.escaped {
-			d.keys = appendUnescaped(d.keys[:0], name)
-			name = d.keys
-		}
-		child := n.child(name)
-		if i = colon(b, end); i < 0 {
-			return bad
-		}
-		if child == nil {
-			i = d.scan.value(b, i, depth)
+		var child *node
+		if guess := d.guesses[before]; guess != nil && len(b)-i > len(guess.written) && string(b[i:i+len(guess.written)]) == guess.written {
+			child = guess.node
+			before = 2*child.slot + 1
+			if i += len(guess.written); b[i] <= ' ' {
+				i = space(b, i)
+			}
 		} else {
-			i = d.member(child, b, i, depth)
+			found, end := d.key(n, b, i)
+			if end < 0 {
+				return bad
+			}
+			if found != nil {
+				child = found.node
+				if found.written != "" {
+					d.guesses[before] = found
+				}
+				before = 2*child.slot + 1
+			}
+			i = colon(b, end)
 		}
-		if i < 0 {
+		if i < 0 || i >= len(b) {
 			return bad
 		}
-		if i = space(b, i); i >= len(b) {
+		start := i
+		switch c := b[i]; {
+		case child != nil && len(child.children) > 0:
+			clear(d.values[child.slot:child.end]) // what an equal key before it left
+			if c == '{' {
+				i = d.object(child, b, i, depth)
+			} else {
+				i = d.scan.value(b, i, depth)
+			}
+		case c == '"':
+			i = d.scan.str(b, i)
+		case c == '{' || c == '[':
+			i = d.scan.value(b, i, depth)
+		default:
+			i = d.scan.scalar(b, i)
+		}
+		if i < 0 || i >= len(b) {
 			return bad
+		}
+		if child != nil {
+			if b[start] == 'n' || child.object && b[start] != '{' {
+				d.values[child.slot] = span{}
+			} else {
+				d.values[child.slot] = span{start, i}
+			}
+		}
+		if b[i] <= ' ' {
+			if i = space(b, i); i >= len(b) {
+				return bad
+			}
 		}
 		switch b[i] {
 		case ',':
-			i = space(b, i+1)
+			i++
+			if i < len(b) && b[i] <= ' ' {
+				i = space(b, i)
+			}
 		case '}':
 			return i + 1
 		default:
@@ -170,30 +210,35 @@ func (d *Decoder) object(n *node, b []byte, i, depth int) int {
 	}
 }
 
-// member reads the value of a wanted key; what an equal key before it left is
-// forgotten.
-func (d *Decoder) member(n *node, b []byte, i, depth int) (end int) {
-	if i >= len(b) {
-		return bad
+// key reads the key whose opening quote is at i: the child of n that it names, if any,
+// and the index after it. Its words tell most keys' end and name in one go.
+func (d *Decoder) key(n *node, b []byte, i int) (child *name, end int) {
+	i++
+	if i+16 <= len(b) {
+		head, tail := binary.LittleEndian.Uint64(b[i:]), uint64(0)
+		found := unplain(head)
+		if found != 0 {
+			end = i + bits.TrailingZeros64(found)/8
+			head &= found&-found>>7 - 1 // what stands before the byte found
+		} else if found = unplain(binary.LittleEndian.Uint64(b[i+8:])); found != 0 {
+			end = i + 8 + bits.TrailingZeros64(found)/8
+			tail = binary.LittleEndian.Uint64(b[end-8:])
+		}
+		if found != 0 && b[end] == '"' {
+			return n.child(head, tail, b, i, end), end + 1
+		}
 	}
-	leaf := len(n.children) == 0
-	if !leaf {
-		clear(d.values[n.slot:n.end])
+	escapes := d.scan.escapes
+	if end = d.scan.str(b, i-1); end < 0 {
+		return nil, bad
 	}
-	switch c := b[i]; {
-	case c == '"':
-		end = d.scan.str(b, i)
-	case c == '{' && !leaf:
-		end = d.object(n, b, i, depth)
-	default:
-		end = d.scan.value(b, i, depth)
+	name := b[i : end-1]
+	if d.scan.escapes > escapes {
+		d.keys = appendUnescaped(d.keys[:0], name)
+		name = d.keys
 	}
-	if b[i] == 'n' || n.object && b[i] != '{' {
-		d.values[n.slot] = span{}
-	} else {
-		d.values[n.slot] = span{i, end} // end is bad only if the message is, too
-	}
-	return end
+	head, tail := words(name, 0, len(name))
+	return n.child(head, tail, name, 0, len(name)), end
 }
 
 // raw is the raw value in a slot; nil if missing or null.
@@ -262,34 +307,39 @@ func (d *Decoder) time(recordTime instant.Instant, m *Message) Cause {
 
 // text is the text of the string in a slot; nil if anything else is there.
 func (d *Decoder) text(slot int) []byte {
-	raw := d.raw(slot)
-	if len(raw) == 0 || raw[0] != '"' {
+	v := d.values[slot]
+	if v.end == 0 || d.message[v.start] != '"' {
 		return nil
 	}
-	raw = raw[1 : len(raw)-1 : len(raw)-1]
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw
+	return d.unescaped(d.message[v.start+1 : v.end-1 : v.end-1])
+}
+
+// unescaped is the text of what stands between a string's quotes.
+func (d *Decoder) unescaped(inner []byte) []byte {
+	if d.scan.escapes == 0 || bytes.IndexByte(inner, '\\') < 0 {
+		return inner
 	}
 	// Growing the scratch space leaves the texts before it in the old one, as they are.
 	start := len(d.scratch)
-	d.scratch = appendUnescaped(d.scratch, raw)
+	d.scratch = appendUnescaped(d.scratch, inner)
 	return d.scratch[start:len(d.scratch):len(d.scratch)]
 }
 
 // id is the text of the string or number in a slot; nil if it is empty or anything
 // else is there.
 func (d *Decoder) id(slot int) []byte {
-	raw := d.raw(slot)
-	switch {
-	case len(raw) == 0:
+	v := d.values[slot]
+	if v.end == 0 {
 		return nil
-	case raw[0] == '"':
-		if text := d.text(slot); len(text) > 0 {
-			return text
+	}
+	switch c := d.message[v.start]; {
+	case c == '"':
+		if v.end-v.start == 2 {
+			return nil
 		}
-		return nil
-	case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9':
-		return raw
+		return d.unescaped(d.message[v.start+1 : v.end-1 : v.end-1])
+	case c == '-' || c >= '0' && c <= '9':
+		return d.message[v.start:v.end:v.end]
 	default:
 		return nil
 	}

@@ -272,3 +272,34 @@ func TestLimitsAreSettings(t *testing.T) {
 		}
 	}
 }
+
+// A message is read the same whatever messages came before it: the order of their
+// keys, which a Decoder learns, is no more than a guess.
+func TestTheOrderOfKeysDoesNotMatter(t *testing.T) {
+	messages := []string{
+		`{"type":"track","userId":"u","timestamp":"2001-01-01","properties":{"total":1,"b":2}}`,
+		`{"properties":{"b":2,"total":1},"timestamp":"2001-01-01","userId":"u","type":"track"}`,
+		`{"type":"track","properties":{"total":1,"x":{"b":3},"b":2},"userId":"u","timestamp":"2001-01-01"}`,
+		`{ "type" : "track" , "userId":"u","userId" :"u","timestamp":"2001-01-01","properties": {"total": 1 ,"b":3,"b":2}}`,
+		`{"type":"track","userId":"u","traits":{"total":9},"timestamp":"2001-01-01","properties":{"b":2,"b":2,"total":1},"context":{"total":8}}`,
+		`{"other":{"type":"page","userId":"v"},"type":"track","user\u0049d":"u","timestamp":"2001-01-01","properties":{"\u0062":2,"total":1}}`,
+	}
+	broken := []string{`{"type":`, `{"type":"track","userId"`, `{"type":"track","userId":`, `{"type": `}
+	d := event.NewDecoder(event.NewProjection([]string{"properties", "total"}, []string{"properties", "b"}), event.DefaultLimits())
+	for i := range len(messages) * len(messages) {
+		for _, text := range []string{messages[i/len(messages)], messages[i%len(messages)]} {
+			var m event.Message
+			if cause := d.Decode([]byte(text), instant.None, &m); cause != "" {
+				t.Fatalf("%s: %s", cause, text)
+			}
+			if string(m.Type) != "track" || string(m.UserID) != "u" || string(m.Raw(0)) != "1" || string(m.Raw(1)) != "2" {
+				t.Errorf("%s: type %q, userId %q, total %q, b %q", text, m.Type, m.UserID, m.Raw(0), m.Raw(1))
+			}
+			for _, b := range broken {
+				if cause := d.Decode([]byte(b), instant.None, &m); cause != event.InvalidJSON {
+					t.Errorf("%s: cause %q, want %q", b, cause, event.InvalidJSON)
+				}
+			}
+		}
+	}
+}

@@ -4,7 +4,10 @@ package event
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // Projection is the set of paths a Decoder extracts beside the envelope. It is
@@ -23,9 +26,24 @@ type node struct {
 	name      string
 	object    bool // a value that is no object is as if missing
 	slot, end int
-	children  []*node // by length of name, then by name
-	byLength  []int   // children[byLength[n]:byLength[n+1]] have names of n bytes
+	children  []*node
+	names     []name // theirs, by class
+	classes   [classes + 1]int32
 }
+
+// name is a child's name as the words it is compared by: the names people give, of up
+// to 16 bytes, need no more.
+type name struct {
+	head, tail uint64 // its first eight bytes, zeros behind a shorter one, and its last
+	size       int
+	whole      string
+	written    string // as a key is written without white space, its colon included; empty if it needs escapes
+	node       *node
+}
+
+// classes is how many classes names fall into, by their length modulo it; those of
+// class k are names[classes[k]:classes[k+1]] of their parent.
+const classes = 32
 
 // The envelope's fields, in the order of their slots in every Projection: the
 // root is slot 0, these and context's two follow.
@@ -90,29 +108,43 @@ func (n *node) number(slot int) int {
 		slot = c.number(slot)
 	}
 	n.end = slot
-	slices.SortFunc(n.children, func(a, b *node) int {
-		return cmp.Or(cmp.Compare(len(a.name), len(b.name)), cmp.Compare(a.name, b.name))
+	for _, c := range n.children {
+		head, tail := words([]byte(c.name), 0, len(c.name))
+		written := `"` + c.name + `":`
+		if strings.ContainsFunc(c.name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r >= utf8.RuneSelf }) {
+			written = ""
+		}
+		n.names = append(n.names, name{head: head, tail: tail, size: len(c.name), whole: c.name, written: written, node: c})
+		n.classes[len(c.name)%classes+1]++
+	}
+	slices.SortFunc(n.names, func(a, b name) int {
+		return cmp.Or(cmp.Compare(a.size%classes, b.size%classes), cmp.Compare(a.whole, b.whole))
 	})
-	if len(n.children) > 0 {
-		longest := len(n.children[len(n.children)-1].name)
-		n.byLength = make([]int, longest+2)
-		for _, c := range n.children {
-			n.byLength[len(c.name)+1]++
-		}
-		for k := 1; k < len(n.byLength); k++ {
-			n.byLength[k] += n.byLength[k-1]
-		}
+	for k := range classes {
+		n.classes[k+1] += n.classes[k]
 	}
 	return slot
 }
 
-// child is the child of n with that name, or nil.
-func (n *node) child(name []byte) *node {
-	if len(name)+1 >= len(n.byLength) {
-		return nil
+// words are the first and the last eight bytes of b[start:end]; of fewer than eight,
+// all of them, and nothing.
+func words(b []byte, start, end int) (head, tail uint64) {
+	if end-start >= 8 {
+		return binary.LittleEndian.Uint64(b[start:]), binary.LittleEndian.Uint64(b[end-8:])
 	}
-	for _, c := range n.children[n.byLength[len(name)]:n.byLength[len(name)+1]] {
-		if c.name == string(name) {
+	for k := end - 1; k >= start; k-- {
+		head = head<<8 | uint64(b[k])
+	}
+	return head, 0
+}
+
+// child is the child of n whose name is b[start:end], of which head and tail are the
+// words; nil if there is none.
+func (n *node) child(head, tail uint64, b []byte, start, end int) *name {
+	size := end - start
+	class := uint(size) % classes
+	for k := n.classes[class]; k < n.classes[class+1]; k++ {
+		if c := &n.names[k]; c.head == head && c.tail == tail && c.size == size && (size <= 16 || c.whole == string(b[start:end])) {
 			return c
 		}
 	}

@@ -16,7 +16,7 @@ type scanner struct {
 	maxDepth int      // levels allowed
 	deep     bool     // more levels than that were seen
 	notText  bool     // seen: invalid UTF-8, NUL or a lone surrogate
-	escaped  bool     // set by str when it meets a backslash; cleared by whoever asks
+	escapes  int      // backslashes met by str since the message's beginning
 	spill    []uint64 // levels beyond the innermost 64, one bit each: 1 for an object
 }
 
@@ -121,11 +121,10 @@ func (s *scanner) key(b []byte, i int) int {
 
 // colon checks the colon behind a key and returns where the value begins.
 func colon(b []byte, i int) int {
-	i = space(b, i)
-	if i >= len(b) || b[i] != ':' {
-		return bad
+	if i = space(b, i); i < len(b) && b[i] == ':' {
+		return space(b, i+1)
 	}
-	return space(b, i+1)
+	return bad
 }
 
 // scalar checks the string, number or literal that begins at i < len(b).
@@ -161,7 +160,10 @@ func number(b []byte, i int) int {
 	if i = digits(b, i); i == first || b[first] == '0' && i > first+1 {
 		return bad
 	}
-	if i < len(b) && b[i] == '.' {
+	if i >= len(b) || b[i] == ',' || b[i] == '}' {
+		return i
+	}
+	if b[i] == '.' {
 		first = i + 1
 		if i = digits(b, first); i == first {
 			return bad
@@ -186,54 +188,57 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-// plain tells the bytes of a string that need no look: ASCII but for control
-// characters, the quote and the backslash.
-var plain = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
 const (
 	everyByte = 0x0101010101010101
 	highBits  = 0x8080808080808080
 )
 
-// unplain has a high bit set if one of the eight bytes of w is not plain. The lowest
-// such bit marks the first such byte; those above it may be borrowed, and are not read.
+// unplain has a high bit set if one of the eight bytes of w is not plain: a control
+// character, the quote, the backslash or no ASCII. The lowest such bit marks the first
+// such byte; those above it may be borrowed, and are not read.
 func unplain(w uint64) uint64 {
 	quote, backslash := w^everyByte*'"', w^everyByte*'\\'
 	return (w | (w - everyByte*' ') | (quote - everyByte) | (backslash - everyByte)) & highBits
 }
 
-// str checks the string whose opening quote is at i.
+// str checks the string whose opening quote is at i, eight bytes at a time. This much
+// is what nearly every string needs; the rest is apart so that it costs them nothing.
 func (s *scanner) str(b []byte, i int) int {
-	i++
-	for {
-		for i+8 <= len(b) {
-			if found := unplain(binary.LittleEndian.Uint64(b[i:])); found != 0 {
-				i += bits.TrailingZeros64(found) / 8
-				break
+	for i++; i+8 <= len(b); i += 8 {
+		if found := unplain(binary.LittleEndian.Uint64(b[i:])); found != 0 {
+			i += bits.TrailingZeros64(found) / 8
+			if b[i] == '"' {
+				return i + 1
 			}
-			i += 8
+			break
 		}
-		for i < len(b) && plain[b[i]] {
-			i++
-		}
-		if i >= len(b) {
-			return bad
-		}
+	}
+	return s.rest(b, i)
+}
+
+// rest checks a string from i on: a byte that is not plain, or the last seven of b.
+func (s *scanner) rest(b []byte, i int) int {
+	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
 		case c == '\\':
-			s.escaped = true
+			s.escapes++
 			if i = s.escape(b, i+1); i < 0 {
 				return bad
 			}
 		case c < ' ':
 			return bad
+		case c < utf8.RuneSelf:
+			i++
+			for i+8 <= len(b) {
+				found := unplain(binary.LittleEndian.Uint64(b[i:]))
+				if found != 0 {
+					i += bits.TrailingZeros64(found) / 8
+					break
+				}
+				i += 8
+			}
 		default:
 			r, size := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && size == 1 {
@@ -242,6 +247,7 @@ func (s *scanner) str(b []byte, i int) int {
 			i += size
 		}
 	}
+	return bad
 }
 
 // escape checks an escape; i is the index after the backslash. Half a pair of

@@ -25,7 +25,8 @@
 //
 // Key:
 //
-//	byte    kind: 'c' customer, 'a' aggregate, 'm' the lane itself
+//	byte    kind: 'c' customer, 'a' aggregate, 'm' the lane itself, 't' the customer up
+//	        to whom it has taken over from another generation (the value)
 //	4 bytes generation, big endian
 //	rest    customer id, or the aggregate's key, or nothing
 //

@@ -24,7 +24,7 @@ var envelopes = map[string]mailbox.Envelope{
 
 var lane = mailbox.Lane{
 	Definition: "customer-value", Version: 2, Hash: strings.Repeat("ab", 32),
-	PublishFrom: instant.None, Watermark: 852_076_800_000, ClosedUntil: 849_052_800_000, TooLate: 7,
+	PublishFrom: instant.None, Watermark: 852_076_800_000, ClosedUntil: 849_052_800_000, TooLate: 7, Customers: 200_000,
 	Sources: []mailbox.SourceState{
 		{Source: mailbox.Source{Topic: "a", Partition: 1}, Clock: instant.None, EndAt: 5, EndPosition: 9},
 		{Source: mailbox.Source{Topic: "a", Partition: 2}, Clock: 852_076_800_001, Position: 12, Ended: true, EndAt: instant.None},
@@ -41,13 +41,17 @@ func TestGoldenBytes(t *testing.T) {
 			t.Errorf("%s decodes to %+v, %v; want %+v", name, got, err, want)
 		}
 	}
-	golden := readHex(t, "lane.hex", lane.Append(nil))
-	got, err := mailbox.DecodeLane(golden)
-	if err != nil || !reflect.DeepEqual(got, lane) {
-		t.Errorf("lane.hex decodes to %+v, %v; want %+v", got, err, lane)
+	first := lane
+	first.Customers = -1
+	for name, want := range map[string]mailbox.Lane{"lane.hex": first, "lane_2.hex": lane} {
+		golden := readHex(t, name, want.Append(nil))
+		got, err := mailbox.DecodeLane(golden)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s decodes to %+v, %v; want %+v", name, got, err, want)
+		}
 	}
 	customer := append(mailbox.AppendCustomer(nil, 852_076_800_000), "state"...)
-	golden = readHex(t, "customer.hex", customer)
+	golden := readHex(t, "customer.hex", customer)
 	due, state, err := mailbox.DecodeCustomer(golden)
 	if err != nil || due != 852_076_800_000 || string(state) != "state" {
 		t.Errorf("customer.hex decodes to %d, %q, %v", due, state, err)
@@ -75,7 +79,7 @@ func TestStateKeys(t *testing.T) {
 		kind mailbox.StateKind
 		gen  uint32
 		id   string
-	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}} {
+	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}, {mailbox.StateTakeover, 3, ""}} {
 		kind, gen, id, err := mailbox.DecodeStateKey(mailbox.AppendStateKey(nil, c.kind, c.gen, c.id))
 		if kind != c.kind || gen != c.gen || string(id) != c.id || err != nil {
 			t.Errorf("%+v comes back as %q, %d, %q, %v", c, kind, gen, id, err)
@@ -90,6 +94,9 @@ func TestStateKeys(t *testing.T) {
 
 func TestCutAndChangedBytesAreRefused(t *testing.T) {
 	whole := lane.Append(nil)
+	if _, err := mailbox.DecodeLane(append([]byte{3}, whole[1:]...)); !errors.Is(err, mailbox.ErrFormat) {
+		t.Errorf("a lane of a later version: error %v, want ErrFormat", err)
+	}
 	for n := range whole {
 		if _, err := mailbox.DecodeLane(whole[:n]); !errors.Is(err, mailbox.ErrFormat) {
 			t.Errorf("first %d bytes of a lane: error %v, want ErrFormat", n, err)
@@ -134,7 +141,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 
 func FuzzDecodeLane(f *testing.F) {
 	f.Add(lane.Append(nil))
-	f.Add((&mailbox.Lane{}).Append(nil))
+	f.Add((&mailbox.Lane{Customers: -1}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := mailbox.DecodeLane(b)
 		if err != nil {

@@ -19,6 +19,7 @@ const (
 	StateCustomer  StateKind = 'c'
 	StateAggregate StateKind = 'a'
 	StateLane      StateKind = 'm'
+	StateTakeover  StateKind = 't' // how far a lane has taken over from another generation
 )
 
 const stateKeyPrefix = 1 + 4
@@ -42,7 +43,7 @@ func DecodeStateKey(b []byte) (kind StateKind, generation uint32, id []byte, err
 		if len(id) == 0 {
 			return 0, 0, nil, fmt.Errorf("decode state key without an id: %w", ErrFormat)
 		}
-	case StateLane:
+	case StateLane, StateTakeover:
 		if len(id) > 0 {
 			return 0, 0, nil, fmt.Errorf("decode state key of a lane with an id: %w", ErrFormat)
 		}
@@ -106,8 +107,10 @@ type Lane struct {
 	Watermark   instant.Instant
 	ClosedUntil instant.Instant // of the aggregates
 	TooLate     int64           // occurrences and changes that came after their period had closed
-	Sources     []SourceState   // sorted by topic, then partition
-	Positions   []Position      // of the partitions the lane reads, sorted by topic
+	// Customers is how many the lane has; -1: not known, as in records of version 1.
+	Customers int64
+	Sources   []SourceState // sorted by topic, then partition
+	Positions []Position    // of the partitions the lane reads, sorted by topic
 }
 
 // maxListed bounds how many sources or positions one lane may have: far above any
@@ -122,10 +125,18 @@ func (l *Lane) Sort() {
 	slices.SortFunc(l.Positions, func(a, b Position) int { return cmp.Compare(a.Topic, b.Topic) })
 }
 
+// laneVersion has the number of customers, which version 1 has not.
+const laneVersion = 2
+
 // Append appends l's encoding: version, then the fields in their order, texts and
-// lists with their length in front, instants and counts as varints.
+// lists with their length in front, instants and counts as varints. Where the number
+// of customers is not known, it is version 1.
 func (l *Lane) Append(dst []byte) []byte {
-	dst = append(dst, version)
+	if l.Customers < 0 {
+		dst = append(dst, version)
+	} else {
+		dst = append(dst, laneVersion)
+	}
 	dst = appendString(dst, l.Definition)
 	dst = appendVarint(dst, l.Version)
 	dst = appendString(dst, l.Hash)
@@ -133,6 +144,9 @@ func (l *Lane) Append(dst []byte) []byte {
 	dst = appendVarint(dst, int64(l.Watermark))
 	dst = appendVarint(dst, int64(l.ClosedUntil))
 	dst = appendVarint(dst, l.TooLate)
+	if l.Customers >= 0 {
+		dst = appendUvarint(dst, uint64(l.Customers))
+	}
 	dst = appendUvarint(dst, uint64(len(l.Sources)))
 	for i := range l.Sources {
 		s := &l.Sources[i]
@@ -158,7 +172,7 @@ func (l *Lane) Append(dst []byte) []byte {
 // DecodeLane reads what Append wrote. b is not kept.
 func DecodeLane(b []byte) (Lane, error) {
 	r := reader{b: b}
-	r.version()
+	v := r.versionUpTo(laneVersion)
 	l := Lane{
 		Definition:  r.string(64),
 		Version:     r.varint(),
@@ -167,6 +181,10 @@ func DecodeLane(b []byte) (Lane, error) {
 		Watermark:   instant.Instant(r.varint()),
 		ClosedUntil: instant.Instant(r.varint()),
 		TooLate:     r.varint(),
+		Customers:   -1,
+	}
+	if v == laneVersion {
+		l.Customers = r.offset()
 	}
 	for range r.count() {
 		s := SourceState{Source: r.source(), Clock: instant.Instant(r.varint()), Position: r.offset()}

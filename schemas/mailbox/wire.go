@@ -32,10 +32,15 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-func (r *reader) version() {
-	if v := r.byte(); r.err == nil && v != version {
-		r.fail("version %d, this program knows %d", v, version)
+func (r *reader) version() { r.versionUpTo(version) }
+
+// versionUpTo is the version in front, which may be any from the first to newest.
+func (r *reader) versionUpTo(newest byte) byte {
+	v := r.byte()
+	if r.err == nil && (v < version || v > newest) {
+		r.fail("version %d, this program knows %d", v, newest)
 	}
+	return v
 }
 
 func (r *reader) byte() byte {

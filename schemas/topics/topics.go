@@ -52,6 +52,10 @@ const LargeMessageBytes = 8 << 20
 // replicas; with fewer it is 1.
 const MinInsyncReplicas = 2
 
+// DeleteRetention is how long a compacted topic keeps a tombstone at least. A local
+// store that was away for longer may have missed one, and is restored from the log.
+const DeleteRetention = day
+
 const day = 24 * time.Hour
 
 // All lists every topic: the public ones first, each group in the order in which
@@ -114,20 +118,24 @@ func (t Topic) Partitions(lanes int32) int32 {
 
 // Config is the topic's configuration, for a cluster that keeps so many replicas.
 func (t Topic) Config(replicas int16) map[string]string {
-	c := map[string]string{"cleanup.policy": "delete", "min.insync.replicas": "1"}
+	c := map[string]string{cleanupPolicy: "delete", minInsync: "1", timestampType: "CreateTime"}
 	switch {
 	case t.Compact:
-		c["cleanup.policy"] = "compact"
+		c[cleanupPolicy] = "compact"
+		c[deleteRetention] = strconv.FormatInt(DeleteRetention.Milliseconds(), 10)
 	case t.Forever:
-		c["retention.ms"] = "-1"
+		c[retentionMs] = unlimited
 	default:
-		c["retention.ms"] = strconv.FormatInt(t.Retention.Milliseconds(), 10)
+		c[retentionMs] = strconv.FormatInt(t.Retention.Milliseconds(), 10)
+	}
+	if !t.Compact { // a broker's own limit of a log's size would else hold
+		c[retentionBytes] = unlimited
 	}
 	if replicas > MinInsyncReplicas {
-		c["min.insync.replicas"] = strconv.Itoa(MinInsyncReplicas)
+		c[minInsync] = strconv.Itoa(MinInsyncReplicas)
 	}
 	if t.MaxMessageBytes > 0 {
-		c["max.message.bytes"] = strconv.Itoa(t.MaxMessageBytes)
+		c[maxMessage] = strconv.Itoa(t.MaxMessageBytes)
 	}
 	return c
 }

@@ -53,6 +53,18 @@ func NewLane(configured []mailbox.Source, restored *mailbox.Lane) *Lane {
 	return l
 }
 
+// Add makes one more source known, as if it had been configured from the beginning: it
+// holds the watermark where it stands until it is heard from. One that is known
+// already stays as it is.
+func (l *Lane) Add(s mailbox.Source) {
+	if _, known := l.index[s]; known {
+		return
+	}
+	l.Watermark() // what the others have reached by now stays reached
+	l.index[s] = len(l.sources)
+	l.sources = append(l.sources, mailbox.SourceState{Source: s, Clock: instant.None, EndAt: instant.None})
+}
+
 // Has reports whether s is one of the sources.
 func (l *Lane) Has(s mailbox.Source) bool {
 	_, ok := l.index[s]

@@ -5,454 +5,376 @@ package lifecycle
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-
-	"lapwing/schemas/decimal"
+	"math"
+	"slices"
 )
 
 // The encoding of a State, as it stands in the changelog and the local store:
 //
-//	byte     format (1)
+//	byte     format (2)
 //	uvarint  definition version
-//	byte     flags: 1 begun, 2 known
-//	varint   clock, newest, frontier - each after the first as a difference
-//	list     remembered messageIds: 8-byte hash, varint clock - at
+//	byte     flags: what of the following is there
+//	varint   clock; newest and frontier as differences from it
 //	uvarint  forgotten
-//	list     traits: text name, text raw, varint clock - at
-//	list     series, one per event of the definition
+//	list     remembered messageIds: 8-byte hash, instant after the one before
+//	list     traits: lengths of name and raw text, instant; then all the texts
+//	series   number of events, words of the short lists together, a bit for each event
+//	         that has a series, and those
 //	list     rules, one per model and segment of the definition
 //	list     held inputs
 //
-// Lists and texts begin with their length as a uvarint. Deadlines are written as
-// they are, so that nothing has to be evaluated to find them again.
-const stateFormat = 1
+// Lists and texts begin with their length as a uvarint. Instants are differences,
+// from the customer's clock or from the instant before them, so that most take
+// three to five bytes; what is absent or zero for most customers costs a bit.
+// Deadlines are written as they are, so that nothing has to be evaluated to find
+// them again. Integers that are never negative are uvarints.
+//
+// A format, once released, is read for ever (see codec_format1.go); only the
+// newest is written.
+const stateFormat = 2
 
 // ErrState is what every error of DecodeState wraps.
 var ErrState = errors.New("state cannot be read")
 
-type encoder struct{ b []byte }
+// Flags of a state.
+const (
+	flagBegun = 1 << iota
+	flagKnown
+	flagForgotten
+	flagRemembered
+	flagTraits
+	flagSeries
+	flagRules
+	flagHeld
+)
 
-func (e *encoder) uint(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
-func (e *encoder) int(v int64)   { e.b = binary.AppendVarint(e.b, v) }
-func (e *encoder) len(n int)     { e.uint(uint64(n)) }
-func (e *encoder) hash(h uint64) { e.b = binary.LittleEndian.AppendUint64(e.b, h) }
+// Flags of a series.
+const (
+	flagRows = 1 << iota
+	flagTally
+	flagEdge // of the tally, as are the hours
+	flagHours
+	flagRead
+	flagOrders
+	flagEarly
+)
 
-func (e *encoder) bool(v bool) {
-	if v {
-		e.b = append(e.b, 1)
-	} else {
-		e.b = append(e.b, 0)
+// Flags of a rule, below its stage in one uvarint.
+const (
+	flagSince = 1 << iota
+	flagDeadline
+	flagDue // it has a deadline, but is due at once
+	flagBy
+	ruleFlags = iota
+)
+
+// Flags of a key.
+const (
+	flagFull = 1 << iota
+	flagApplied
+	flagRefunded
+)
+
+// The append functions take and give the bytes, as append does, so that a state is
+// encoded without an allocation if dst has room.
+
+func appendUint(b []byte, v uint64) []byte {
+	for v >= 0x80 {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
 	}
+	return append(b, byte(v))
 }
 
-func encodeText[T string | []byte](e *encoder, s T) {
-	e.len(len(s))
-	e.b = append(e.b, s...)
+func appendInt(b []byte, v int64) []byte { return appendUint(b, zigzag(v)) }
+
+// putInt writes v to b at i and returns the index after it.
+func putInt(b []byte, i int, v int64) int {
+	u := zigzag(v)
+	for ; u >= 0x80; u >>= 7 {
+		b[i] = byte(u) | 0x80
+		i++
+	}
+	b[i] = byte(u)
+	return i + 1
+}
+
+func appendHash(b []byte, h uint64) []byte { return binary.LittleEndian.AppendUint64(b, h) }
+
+// zigzag makes small numbers of small ones of either sign.
+func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
+
+// optional is v for a uvarint in which 0 is math.MinInt64, as noNumber is and the
+// edge of nothing dropped.
+func optional(v int64) uint64 { return zigzag(v) + 1 }
+
+func appendText[T string | []byte](b []byte, s T) []byte {
+	return append(appendUint(b, uint64(len(s))), s...)
+}
+
+// flag is bit if set.
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
+	}
+	return 0
 }
 
 // AppendState appends the encoding of s.
 func (m *Model) AppendState(dst []byte, s *State) []byte {
-	e := &encoder{b: append(dst, stateFormat)}
-	e.uint(uint64(m.def.Version))
-	flags := byte(0)
-	if s.begun {
-		flags |= 1
+	b := appendUint(append(dst, stateFormat), uint64(m.def.Version))
+	b = append(b, flag(s.begun, flagBegun)|flag(s.known, flagKnown)|flag(s.forgotten > 0, flagForgotten)|
+		flag(len(s.remembered) > 0, flagRemembered)|flag(len(s.traits) > 0, flagTraits)|
+		flag(len(s.series) > 0, flagSeries)|flag(len(s.rules) > 0, flagRules)|flag(len(s.held) > 0, flagHeld))
+	b = appendInt(b, s.clock)
+	b = appendInt(b, s.clock-s.newest)
+	b = appendInt(b, s.clock-s.frontier)
+	if s.forgotten > 0 {
+		b = appendUint(b, uint64(s.forgotten))
 	}
-	if s.known {
-		flags |= 2
+	if len(s.remembered) > 0 {
+		b = appendMarks(b, s.remembered, s.clock)
 	}
-	e.b = append(e.b, flags)
-	e.int(s.clock)
-	e.int(s.clock - s.newest)
-	e.int(s.clock - s.frontier)
-	e.len(len(s.remembered))
-	for _, r := range s.remembered {
-		e.hash(r.hash)
-		e.int(s.clock - r.at)
+	if len(s.traits) > 0 {
+		b = appendTraits(b, s)
 	}
-	e.int(s.forgotten)
-	e.len(len(s.traits))
+	if len(s.series) > 0 {
+		b = m.appendAllSeries(b, s)
+	}
+	if len(s.rules) > 0 {
+		b = appendUint(b, uint64(len(s.rules)))
+		for i := range s.rules {
+			b = appendRule(b, &s.rules[i], s.clock)
+		}
+	}
+	if len(s.held) > 0 {
+		b = appendUint(b, uint64(len(s.held)))
+		for i := range s.held {
+			b = appendInput(b, &s.held[i], s.clock)
+		}
+	}
+	return b
+}
+
+// appendMarks writes where room has been made, since this is the longest list of most
+// states: asking before each byte would take longer than writing it.
+func appendMarks(b []byte, marks []messageMark, clock int64) []byte {
+	b = slices.Grow(appendUint(b, uint64(len(marks))), len(marks)*(8+binary.MaxVarintLen64))
+	at := len(b)
+	b = b[:cap(b)]
+	for i := range marks {
+		mark := &marks[i]
+		binary.LittleEndian.PutUint64(b[at:], mark.hash)
+		at = putInt(b, at+8, mark.at-clock)
+		clock = mark.at
+	}
+	return b[:at]
+}
+
+// appendTraits puts the texts behind all else, so that a reader can make one string
+// of them.
+func appendTraits(b []byte, s *State) []byte {
+	b = appendUint(b, uint64(len(s.traits)))
 	for i := range s.traits {
 		t := &s.traits[i]
-		encodeText(e, t.name)
-		encodeText(e, t.raw)
-		e.int(s.clock - t.at)
+		b = appendUint(b, uint64(len(t.name)))
+		b = appendUint(b, uint64(len(t.raw)))
+		b = appendInt(b, s.clock-t.at)
 	}
-	e.len(len(s.series))
-	for i := range s.series {
-		m.encodeSeries(e, m.events[i], &s.series[i])
+	for i := range s.traits {
+		b = append(append(b, s.traits[i].name...), s.traits[i].raw...)
 	}
-	e.len(len(s.rules))
-	for i := range s.rules {
-		r := &s.rules[i]
-		e.int(int64(r.stage))
-		e.int(r.since)
-		e.int(r.sequence)
-		e.int(r.deadline)
-		encodeText(e, r.by.value)
-		e.len(len(r.by.sequences))
-		for _, v := range r.by.sequences {
-			encodeText(e, v.value)
-			e.int(v.sequence)
-		}
-	}
-	e.len(len(s.held))
-	for i := range s.held {
-		encodeInput(e, &s.held[i])
-	}
-	return e.b
+	return b
 }
 
-func (m *Model) encodeSeries(e *encoder, def *eventDef, s *series) {
-	e.int(s.total)
-	if s.total == 0 {
-		rest := len(s.known) > 0 || len(s.early) > 0 || s.edge != 0
-		e.bool(rest)
-		if !rest {
-			return
+func (m *Model) appendAllSeries(b []byte, s *State) []byte {
+	b = appendUint(b, uint64(len(s.series)))
+	b = appendUint(b, uint64(m.sharedWords(s)))
+	bits := len(b)
+	for range (len(s.series) + 7) / 8 {
+		b = append(b, 0)
+	}
+	for i, x := range s.series {
+		if x != nil {
+			b[bits+i/8] |= 1 << (i % 8)
+			b = appendSeries(b, m.events[i], x, s.clock)
 		}
 	}
-	e.int(s.first)
-	e.int(s.last)
-	e.int(s.dropped)
-	e.int(s.edge)
-	e.len(len(s.at))
-	previous := int64(0)
-	for _, at := range s.at {
-		e.int(at - previous)
-		previous = at
+	return b
+}
+
+func appendSeries(b []byte, e *eventDef, s *series, clock int64) []byte {
+	at := len(b)
+	b = append(b, 0)
+	var flags byte
+	if len(s.rows) > 0 {
+		flags |= flagRows
+		b = appendUint(b, uint64(s.size(e)))
+		b = appendRows(b, e, s.rows, clock)
 	}
-	for _, v := range s.values {
-		e.int(int64(v))
-	}
-	for _, k := range s.keys {
-		e.hash(k)
-	}
-	for _, p := range s.props {
-		e.hash(p)
-	}
-	for i := range def.residues {
-		h := &s.hours[i]
-		e.len(len(h.hour))
-		for j := range h.hour {
-			e.int(h.hour[j])
-			e.int(h.count[j])
+	if t := s.tally; t != nil {
+		flags |= flagTally
+		b = appendUint(b, uint64(t.total))
+		b = appendInt(b, clock-t.first)
+		b = appendInt(b, clock-t.last)
+		b = appendUint(b, uint64(t.dropped))
+		if t.edge != math.MinInt64 {
+			flags |= flagEdge
+			b = appendInt(b, clock-t.edge)
+		}
+		var anyHour bool
+		for _, h := range t.hours {
+			anyHour = anyHour || len(h) > 0
+		}
+		if anyHour {
+			flags |= flagHours
+			b = appendHours(b, t.hours, clock)
 		}
 	}
-	encodeKeys(e, s.known)
-	encodeKeys(e, s.early)
+	if k := s.keys; k != nil {
+		if len(k.read) > 0 {
+			flags |= flagRead
+			b = appendUint(b, uint64(len(k.read)))
+			for _, hash := range k.read {
+				b = appendHash(b, uint64(hash))
+			}
+		}
+		if r := k.refunds; r != nil && len(r.orders) > 0 {
+			flags |= flagOrders
+			b = appendOrders(b, r.orders, clock)
+		}
+		if r := k.refunds; r != nil && len(r.early) > 0 {
+			flags |= flagEarly
+			b = appendEarly(b, r.early)
+		}
+	}
+	b[at] = flags
+	return b
 }
 
-func encodeKeys(e *encoder, keys []keyEntry) {
-	e.len(len(keys))
-	for _, k := range keys {
-		e.hash(k.hash)
-		e.int(k.at)
-		e.int(int64(k.value))
-		e.int(int64(k.refunded))
-		e.bool(k.full)
-		e.bool(k.applied)
+func appendRows(b []byte, e *eventDef, rows []int64, before int64) []byte {
+	if e.width == 1 {
+		b = slices.Grow(b, len(rows)*binary.MaxVarintLen64)
+		at := len(b)
+		b = b[:cap(b)]
+		for _, instant := range rows {
+			at = putInt(b, at, instant-before)
+			before = instant
+		}
+		return b[:at]
 	}
+	for i := 0; i < len(rows); i += e.width {
+		row := rows[i : i+e.width]
+		b = appendInt(b, row[0]-before)
+		before = row[0]
+		if e.needsValues {
+			b = appendUint(b, optional(row[1]))
+		}
+		for _, hash := range row[e.keyAt:] {
+			b = appendHash(b, uint64(hash))
+		}
+	}
+	return b
 }
 
-func encodeInput(e *encoder, in *input) {
-	e.int(in.at)
-	for _, b := range [...][]byte{in.messageID, in.kind, in.event, in.traits, in.group, in.currency, in.products} {
-		e.bool(b != nil)
-		encodeText(e, b)
+func appendHours(b []byte, all []hours, clock int64) []byte {
+	for _, h := range all {
+		b = appendUint(b, uint64(len(h)))
+		before := clock
+		for _, c := range h {
+			b = appendInt(b, c.hour-before)
+			b = appendInt(b, c.count)
+			before = c.hour
+		}
 	}
-	e.bool(in.known)
-	e.len(len(in.counted))
+	return b
+}
+
+func appendOrders(b []byte, orders []keyEntry, clock int64) []byte {
+	b = appendUint(b, uint64(len(orders)))
+	for i := range orders {
+		k := &orders[i]
+		b = appendHash(b, k.hash)
+		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded))
+		b = appendInt(b, clock-k.at)
+		b = appendUint(b, optional(int64(k.value)))
+		if k.refunded != 0 {
+			b = appendInt(b, int64(k.refunded))
+		}
+	}
+	return b
+}
+
+// appendEarly leaves out what a refund does not know of its order.
+func appendEarly(b []byte, early []keyEntry) []byte {
+	b = appendUint(b, uint64(len(early)))
+	for i := range early {
+		k := &early[i]
+		b = append(appendHash(b, k.hash), flag(k.full, flagFull)|flag(k.refunded != 0, flagRefunded))
+		if k.refunded != 0 {
+			b = appendInt(b, int64(k.refunded))
+		}
+	}
+	return b
+}
+
+func appendRule(b []byte, r *membership, clock int64) []byte {
+	flags := flag(r.since != 0, flagSince) | flag(r.deadline != never, flagDeadline) |
+		flag(r.deadline == math.MinInt64, flagDue) | flag(r.by != nil, flagBy)
+	b = appendUint(b, uint64(r.stage-noStage)<<ruleFlags|uint64(flags))
+	b = appendUint(b, uint64(r.sequence))
+	if r.since != 0 {
+		b = appendInt(b, clock-r.since)
+	}
+	if r.deadline != never && r.deadline != math.MinInt64 {
+		b = appendInt(b, r.deadline-clock)
+	}
+	if r.by == nil {
+		return b
+	}
+	current := 0 // the place of the current value, from 1
+	if r.stage == inSegment {
+		current, _ = r.by.find(r.by.value)
+		current++
+	}
+	b = appendUint(b, uint64(current))
+	b = appendUint(b, uint64(len(r.by.sequences)))
+	for i := range r.by.sequences {
+		b = appendText(b, r.by.sequences[i].value)
+		b = appendUint(b, uint64(r.by.sequences[i].sequence))
+	}
+	return b
+}
+
+func appendInput(b []byte, in *input, clock int64) []byte {
+	b = appendInt(b, clock-in.at)
+	at := len(b)
+	b = append(b, flag(in.known, 1))
+	for i, text := range [...][]byte{in.messageID, in.kind, in.event, in.traits, in.group, in.currency, in.products} {
+		if text != nil {
+			b[at] |= 2 << i
+			b = appendText(b, text)
+		}
+	}
+	b = appendUint(b, uint64(len(in.counted)))
 	for i := range in.counted {
 		c := &in.counted[i]
-		e.len(c.event)
-		e.int(int64(c.value))
-		e.bool(c.keyHash != 0)
-		encodeText(e, c.key)
-		e.len(len(c.props))
+		b = appendUint(b, uint64(c.event))
+		b = appendUint(b, optional(int64(c.value)))
+		b = append(b, flag(c.keyHash != 0, 1))
+		b = appendText(b, c.key)
+		b = appendUint(b, uint64(len(c.props)))
 		for _, p := range c.props {
-			e.hash(p)
+			b = appendHash(b, p)
 		}
 	}
-	e.len(len(in.refunds))
+	b = appendUint(b, uint64(len(in.refunds)))
 	for i := range in.refunds {
 		r := &in.refunds[i]
-		e.len(r.event)
-		encodeText(e, r.key)
-		e.int(int64(r.value))
-		e.bool(r.full)
+		b = appendUint(b, uint64(r.event))
+		b = appendText(b, r.key)
+		b = append(b, flag(r.full, flagFull))
+		b = appendInt(b, int64(r.value))
 	}
-}
-
-// decoder reads what an encoder wrote; the first error sticks and all later reads give zero.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) fail() {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: it ends or goes wrong %d bytes before its end", ErrState, len(d.b))
-	}
-	d.b = nil
-}
-
-func (d *decoder) uint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) int() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// len is the length of a list whose elements take at least size bytes each, so
-// that a broken length cannot ask for more memory than the input is long.
-func (d *decoder) len(size int) int {
-	n := d.uint()
-	if n > uint64(len(d.b)/size) {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) hash() uint64 {
-	if len(d.b) < 8 {
-		d.fail()
-		return 0
-	}
-	v := binary.LittleEndian.Uint64(d.b)
-	d.b = d.b[8:]
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail()
-		return 0
-	}
-	v := d.b[0]
-	d.b = d.b[1:]
-	return v
-}
-
-func (d *decoder) bool() bool { return d.byte() == 1 }
-
-func (d *decoder) bytes() []byte {
-	n := d.len(1)
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out
-}
-
-func (d *decoder) text() string { return string(d.bytes()) }
-
-// DecodeState reads what AppendState wrote; s must be the zero State. b is not kept.
-func (m *Model) DecodeState(b []byte, s *State) error {
-	d := &decoder{b: b}
-	if f := d.byte(); d.err == nil && f != stateFormat {
-		return fmt.Errorf("%w: its format is %d, this version reads %d", ErrState, f, stateFormat)
-	}
-	if v := d.uint(); d.err == nil && v != uint64(m.def.Version) {
-		return fmt.Errorf("%w: it was written under version %d of the definition, this is version %d: a new version needs a new generation", ErrState, v, m.def.Version)
-	}
-	flags := d.byte()
-	s.begun, s.known = flags&1 != 0, flags&2 != 0
-	s.clock = d.int()
-	s.newest = s.clock - d.int()
-	s.frontier = s.clock - d.int()
-	if n := d.len(9); n > 0 {
-		s.remembered = make([]messageMark, n)
-		for i := range s.remembered {
-			s.remembered[i] = messageMark{hash: d.hash(), at: s.clock - d.int()}
-		}
-	}
-	s.forgotten = d.int()
-	if n := d.len(3); n > 0 {
-		s.traits = make([]trait, n)
-		for i := range s.traits {
-			s.traits[i] = trait{name: d.text(), raw: d.text(), at: s.clock - d.int()}
-		}
-	}
-	if n := d.len(1); n > 0 {
-		if n != len(m.events) {
-			return fmt.Errorf("%w: it has %d events, the definition %d", ErrState, n, len(m.events))
-		}
-		s.series = make([]series, n)
-		for i := range s.series {
-			m.decodeSeries(d, m.events[i], &s.series[i])
-		}
-	}
-	if err := m.decodeRules(d, s); err != nil {
-		return err
-	}
-	if n := d.len(1); n > 0 {
-		s.held = make([]input, n)
-		for i := range s.held {
-			m.decodeInput(d, &s.held[i])
-		}
-	}
-	if d.err == nil && len(d.b) > 0 {
-		return fmt.Errorf("%w: %d bytes follow its end", ErrState, len(d.b))
-	}
-	return d.err
-}
-
-func (m *Model) decodeRules(d *decoder, s *State) error {
-	s.deadline = never
-	n := d.len(6)
-	if n == 0 {
-		return nil
-	}
-	if n != len(m.rules) {
-		return fmt.Errorf("%w: it has %d models and segments, the definition %d", ErrState, n, len(m.rules))
-	}
-	s.rules = make([]membership, n)
-	for i := range s.rules {
-		r := &s.rules[i]
-		stage := d.int()
-		if stage < int64(noStage) || stage >= int64(max(1, len(m.rules[i].stages))) {
-			d.fail()
-			return d.err
-		}
-		*r = membership{stage: int32(stage), since: d.int(), sequence: d.int(), deadline: d.int()}
-		r.by.value = d.text()
-		if k := d.len(2); k > 0 {
-			r.by.sequences = make([]valueSequence, k)
-			for j := range r.by.sequences {
-				r.by.sequences[j] = valueSequence{value: d.text(), sequence: d.int()}
-			}
-		}
-		s.deadline = min(s.deadline, r.deadline)
-	}
-	return nil
-}
-
-func (m *Model) decodeSeries(d *decoder, def *eventDef, s *series) {
-	if len(def.residues) > 0 {
-		s.hours = make([]hourCounts, len(def.residues))
-	}
-	s.total = d.int()
-	if s.total == 0 {
-		// either never happened, or keys and refunds stand without an occurrence
-		if !d.bool() {
-			return
-		}
-	}
-	s.first, s.last, s.dropped, s.edge = d.int(), d.int(), d.int(), d.int()
-	if n := d.len(1); n > 0 {
-		s.at = make([]int64, n)
-		previous := int64(0)
-		for i := range s.at {
-			previous += d.int()
-			s.at[i] = previous
-		}
-		if def.needsValues {
-			s.values = make([]decimal.Decimal, n)
-			for i := range s.values {
-				s.values[i] = decimal.Decimal(d.int())
-			}
-		}
-		if def.needsKeys {
-			s.keys = make([]uint64, n)
-			for i := range s.keys {
-				s.keys[i] = d.hash()
-			}
-		}
-		if w := len(def.props); w > 0 && d.err == nil {
-			s.props = make([]uint64, n*w)
-			for i := range s.props {
-				s.props[i] = d.hash()
-			}
-		}
-	}
-	for i := range def.residues {
-		h := &s.hours[i]
-		if n := d.len(2); n > 0 {
-			h.hour, h.count = make([]int64, n), make([]int64, n)
-			for j := range h.hour {
-				h.hour[j], h.count[j] = d.int(), d.int()
-			}
-		}
-	}
-	s.known, s.early = decodeKeys(d), decodeKeys(d)
-}
-
-func decodeKeys(d *decoder) []keyEntry {
-	n := d.len(13)
-	if n == 0 {
-		return nil
-	}
-	keys := make([]keyEntry, n)
-	for i := range keys {
-		keys[i] = keyEntry{
-			hash: d.hash(), at: d.int(), value: decimal.Decimal(d.int()), refunded: decimal.Decimal(d.int()),
-			full: d.bool(), applied: d.bool(),
-		}
-	}
-	return keys
-}
-
-func (m *Model) decodeInput(d *decoder, in *input) {
-	in.at = d.int()
-	for _, b := range [...]*[]byte{&in.messageID, &in.kind, &in.event, &in.traits, &in.group, &in.currency, &in.products} {
-		present, text := d.bool(), d.bytes()
-		if present {
-			*b = append([]byte{}, text...)
-		}
-	}
-	if len(in.messageID) > 0 {
-		in.messageHash = hashOf(in.messageID)
-	}
-	in.known = d.bool()
-	if n := d.len(5); n > 0 {
-		in.counted = make([]counted, n)
-		for i := range in.counted {
-			c := &in.counted[i]
-			c.event = m.decodeEvent(d)
-			c.value = decimal.Decimal(d.int())
-			hasKey := d.bool()
-			c.key = d.text()
-			if hasKey {
-				c.keyHash = hashOf(c.key)
-			}
-			if k := d.len(8); k > 0 {
-				c.props = make([]uint64, k)
-				for j := range c.props {
-					c.props[j] = d.hash()
-				}
-			}
-		}
-	}
-	if n := d.len(4); n > 0 {
-		in.refunds = make([]refundInput, n)
-		for i := range in.refunds {
-			r := &in.refunds[i]
-			r.event = m.decodeEvent(d)
-			r.key = d.text()
-			r.keyHash = hashOf(r.key)
-			r.value, r.full = decimal.Decimal(d.int()), d.bool()
-		}
-	}
-}
-
-func (m *Model) decodeEvent(d *decoder) int {
-	i := d.uint()
-	if i >= uint64(len(m.events)) {
-		d.fail()
-		return 0
-	}
-	return int(i)
+	return b
 }

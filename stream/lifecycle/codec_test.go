@@ -15,40 +15,39 @@ import (
 )
 
 // everything is a definition whose states use every part of the encoding.
-const everything = `lapwing: 1
-name: everything
-version: 3
-lateness: 2h
-events:
-  purchase:
-    match: Order Completed
-    value: properties.total
-    key: properties.order_id
-    refund: {match: Order Refunded, value: properties.total, key: properties.order_id}
-  visit: {match: [{type: page}]}
-  session: {from: visit, gap: 30m}
-  ping: {match: Ping, resolution: 1h}
-models:
-  - {name: value, stages: [{stage: quiet, when: "idle('visit', '90d')"}, {stage: busy, when: "count('session', '7d') > 2"}, {stage: rest, when: "true"}]}
-segments:
-  - {name: rich, when: "sum('purchase', '365d') > 100"}
-  - {name: pinging, when: "count('ping', '90m') > 3"}
-  - {name: reader, when: "unique('session', 'path', '30d') >= 2"}
-  - {name: country, by: trait('country')}
-`
+func everything(t testing.TB) *Model {
+	t.Helper()
+	d, problems := definition.Parse("definition.yaml", golden(t, "definition.yaml"))
+	m, more := Compile(d)
+	if m == nil {
+		t.Fatal(problems, more)
+	}
+	return m
+}
 
 func randomMessage(r *rand.Rand, clock int64) []byte {
 	at := instant.Instant(clock - r.Int64N(4)*3600_000).String()
 	id := r.IntN(40)
-	switch r.IntN(5) {
+	track := func(name, properties string) []byte {
+		return fmt.Appendf(nil, `{"type":"track","event":%q,"messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{%s}}`, name, r.IntN(1000), at, properties)
+	}
+	switch r.IntN(9) {
 	case 0:
-		return fmt.Appendf(nil, `{"type":"track","event":"Order Completed","messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{"total":%d.5,"order_id":%d}}`, r.IntN(1000), at, r.IntN(90), id)
+		return track("Order Completed", fmt.Sprintf(`"total":%d.5,"order_id":%d,"currency":"EUR","products":[{"sku":"p"}]`, r.IntN(90), id))
 	case 1:
-		return fmt.Appendf(nil, `{"type":"track","event":"Order Refunded","messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{"total":%d,"order_id":%d}}`, r.IntN(1000), at, r.IntN(9), id)
+		return track("Order Refunded", fmt.Sprintf(`"total":%d,"order_id":%d`, r.IntN(9), id))
 	case 2:
-		return fmt.Appendf(nil, `{"type":"page","messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{"path":"/%d"}}`, r.IntN(1000), at, id)
+		return track("Order Refunded", fmt.Sprintf(`"order_id":%d`, id))
 	case 3:
+		return fmt.Appendf(nil, `{"type":"page","messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{"path":"/%d"}}`, r.IntN(1000), at, id)
+	case 4:
 		return fmt.Appendf(nil, `{"type":"identify","anonymousId":"a","timestamp":%q,"traits":{"country":%q,"n":null}}`, at, []string{"FR", "DE", ""}[r.IntN(3)])
+	case 5:
+		return track("Donated", fmt.Sprintf(`"total":%d,"id":"d%d"`, r.IntN(30), id))
+	case 6:
+		return track("Signed Up", "")
+	case 7:
+		return fmt.Appendf(nil, `{"type":"group","anonymousId":"a","groupId":"g%d","timestamp":%q}`, id, at)
 	default:
 		return fmt.Appendf(nil, `{"type":"track","event":"Ping","anonymousId":"a","timestamp":%q}`, at)
 	}
@@ -56,10 +55,7 @@ func randomMessage(r *rand.Rand, clock int64) []byte {
 
 // A state that is encoded and decoded after each step goes on exactly as one that never was.
 func TestStateSurvivesItsEncoding(t *testing.T) {
-	m, problems := compileText(t, everything)
-	if m == nil {
-		t.Fatal(problems)
-	}
+	m := everything(t)
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		decoder := event.NewDecoder(m.Projection(), event.DefaultLimits())
@@ -104,7 +100,7 @@ func TestStateSurvivesItsEncoding(t *testing.T) {
 }
 
 func TestStateOfAnotherVersionIsRefused(t *testing.T) {
-	m, _ := compileText(t, everything)
+	m := everything(t)
 	other := *m
 	def := *m.def
 	def.Version++
@@ -116,11 +112,9 @@ func TestStateOfAnotherVersionIsRefused(t *testing.T) {
 }
 
 func FuzzDecodeState(f *testing.F) {
-	d, _ := definition.Parse("everything.yaml", []byte(everything))
-	m, problems := Compile(d)
-	if m == nil {
-		f.Fatal(problems)
-	}
+	m := everything(f)
+	f.Add(golden(f, "everything.format1"))
+	f.Add(golden(f, "everything.format2"))
 	var s State
 	var out Output
 	decoder := event.NewDecoder(m.Projection(), event.DefaultLimits())
@@ -145,8 +139,18 @@ func FuzzDecodeState(f *testing.F) {
 			return
 		}
 		var again State
-		if err := m.DecodeState(m.AppendState(nil, &s), &again); err != nil {
+		encoded := m.AppendState(nil, &s)
+		if err := m.DecodeState(encoded, &again); err != nil {
 			t.Fatalf("what was decoded is encoded so that it cannot be: %v", err)
+		}
+		if got, want := describe(m, &again), describe(m, &s); got != want {
+			t.Fatalf("encoded and decoded it is another state: %s", firstDifference(got, want))
+		}
+		if twice := m.AppendState(nil, &again); !bytes.Equal(encoded, twice) {
+			t.Fatal("encoded and decoded it is encoded otherwise")
+		}
+		if size, most := again.Size(), 200*len(b)+4096; size > most {
+			t.Fatalf("a state of %d bytes takes %d in memory", len(b), size)
 		}
 	})
 }

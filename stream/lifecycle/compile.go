@@ -35,6 +35,7 @@ type Model struct {
 	retention  int64  // of anonymous customers, ms
 	lateness   int64
 	dedupe     int64
+	maxState   int // bytes of an encoded state
 
 	traitBits map[string]int
 	knownBit  int
@@ -69,6 +70,11 @@ type eventDef struct {
 	needsValues bool
 	needsKeys   bool   // of each instant: a refund takes off its value
 	props       []prop // properties read by unique
+
+	width   int    // words of a row: instant, value if needed, key if needed, hashes of props
+	keyAt   int    // place of the key in a row
+	propsAt int    // and of the first property
+	none    series // of customers to whom it never happened; never written to
 }
 
 // prop is one property whose texts are remembered per instant.
@@ -154,6 +160,7 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 	}
 	c.finishEvents()
 	c.order(deps)
+	c.checkBounds()
 	sort.SliceStable(c.problems, func(i, j int) bool {
 		a, b := c.problems[i].Pos, c.problems[j].Pos
 		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
@@ -363,6 +370,15 @@ func (c *compiler) finishEvents() {
 			e.retain(maxKept, never)
 		}
 		e.needsKeys = e.refund != nil && e.needsValues
+		e.keyAt = 1
+		if e.needsValues {
+			e.keyAt++
+		}
+		e.propsAt = e.keyAt
+		if e.needsKeys {
+			e.propsAt++
+		}
+		e.width = e.propsAt + len(e.props)
 	}
 }
 

@@ -6,7 +6,8 @@
 //	model, problems := lifecycle.Compile(def)
 //	var s lifecycle.State               // a customer who has not begun
 //	verdict := model.Accept(&s, "u1", &msg, now, &out)
-//	model.Advance(&s, "u1", watermark, now, &out)
+//	for model.Advance(&s, "u1", watermark, now, &out) { // in portions
+//	}
 //
 // There is no clock, goroutine, logger, randomness or map order in it: the caller
 // passes instants in and carries records out. A Model is immutable and safe for

@@ -119,6 +119,10 @@ func (st *step) segmentChange(r *rule, mb *membership, entered bool, now int64, 
 // left before the new one is entered.
 func (st *step) byChange(ev *eval, r *rule, mb *membership, now int64, why cause, to *[]record.Record) bool {
 	value, in := byText(r.byExpr(ev))
+	if in && !mb.by.admits(value, st.m.def.Limits.ByValues) {
+		st.out.Overflow[LimitByValues]++
+		value, in = "", false
+	}
 	if in == (mb.stage == inSegment) && (!in || value == mb.by.value) {
 		return false
 	}
@@ -130,16 +134,20 @@ func (st *step) byChange(ev *eval, r *rule, mb *membership, now int64, why cause
 		} else {
 			rec.Cause.Left = r.text
 		}
+		if mb.by == nil {
+			mb.by = new(byValue)
+		}
 		rec.Sequence = mb.by.nextSequence(value)
 		rec.SetID()
 	}
 	if mb.stage == inSegment {
 		change(mb.by.value, false)
 	}
-	mb.stage, mb.by.value = noStage, ""
+	mb.stage = noStage
 	if in {
-		mb.stage, mb.by.value, mb.since = inSegment, value, now
+		mb.stage, mb.since = inSegment, now
 		change(value, true)
+		mb.by.value = value
 	}
 	return true
 }
@@ -154,17 +162,9 @@ func byText(v value) (string, bool) {
 }
 
 func (b *byValue) nextSequence(value string) int64 {
-	i, found := slices.BinarySearchFunc(b.sequences, value, func(s valueSequence, v string) int {
-		switch {
-		case s.value < v:
-			return -1
-		case s.value > v:
-			return 1
-		}
-		return 0
-	})
+	i, found := b.find(value)
 	if !found {
-		b.sequences = slices.Insert(b.sequences, i, valueSequence{value: value})
+		b.sequences = slices.Insert(room(b.sequences, 1, 1), i, valueSequence{value: value})
 	}
 	b.sequences[i].sequence++
 	return b.sequences[i].sequence
@@ -220,11 +220,11 @@ func (m *Model) playOn(ev *eval, closure []int, at int64) {
 		case r.by:
 			value, in := byText(r.byExpr(ev))
 			stage = noStage
-			if in {
+			if in = in && mb.by.admits(value, m.def.Limits.ByValues); in {
 				stage = inSegment
 			}
-			if stage != mb.stage || value != mb.by.value {
-				mb.by.value = value
+			if stage != mb.stage || in && value != mb.by.value {
+				mb.by = mb.by.ahead(value, in)
 				dirty.set(r.bit)
 			}
 		default:

@@ -24,12 +24,8 @@ type eval struct {
 	msg    *event.Message // where, value, key
 	zones  *zones
 	locals []value // variables of comprehensions
-	budget int     // steps left to comprehensions
+	budget int     // left to the expressions over msg
 }
-
-// comprehensionBudget bounds the steps of all comprehensions of one expression;
-// beyond it the result is unknown.
-const comprehensionBudget = 10_000
 
 // touch notes that what was read may change at t.
 func (ev *eval) touch(t int64) {
@@ -156,7 +152,7 @@ func (x *exprCompiler) ident(e celast.Expr) node {
 	}
 	bytesOf := func(get func(*event.Message) []byte) node {
 		return node{v: func(ev *eval) value {
-			if b := get(ev.msg); b != nil {
+			if b := get(ev.msg); b != nil && ev.spend(len(b)/madeBytes) {
 				return value{kind: isText, s: string(b)}
 			}
 			return value{}
@@ -203,9 +199,9 @@ func lastIndex(names []string, name string) int {
 func (x *exprCompiler) path(keys []string) node {
 	i := x.project(keys)
 	if x.lenient {
-		return node{v: func(ev *eval) value { return fromJSON(ev.msg.Raw(i)).readNumber() }}
+		return node{v: func(ev *eval) value { return ev.read(ev.msg.Raw(i)).readNumber() }}
 	}
-	return node{v: func(ev *eval) value { return fromJSON(ev.msg.Raw(i)) }}
+	return node{v: func(ev *eval) value { return ev.read(ev.msg.Raw(i)) }}
 }
 
 // constantPath is e as a path below properties, traits or context, if it is one.
@@ -239,7 +235,7 @@ func (x *exprCompiler) selection(e celast.Expr) node {
 	} else {
 		operand, field, lenient := x.compile(sel.Operand()), sel.FieldName(), x.lenient
 		n = node{v: func(ev *eval) value {
-			v := operand.v(ev).field(field)
+			v := ev.field(operand.v(ev), field)
 			if lenient {
 				return v.readNumber()
 			}
@@ -274,15 +270,16 @@ func (x *exprCompiler) comprehension(e celast.Expr) node {
 			ev.locals = append(ev.locals, value{})
 		}
 		ev.locals[depth+1] = first
-		for _, item := range in.elements() {
-			if ev.budget--; ev.budget < 0 {
-				return value{}
-			}
+		whole := ev.each(in, func(item value) bool {
 			ev.locals[depth] = item
 			if cond(ev) == no {
-				break
+				return false
 			}
 			ev.locals[depth+1] = step.v(ev)
+			return true
+		})
+		if !whole {
+			return value{}
 		}
 		return result.v(ev)
 	}}

@@ -159,27 +159,27 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 	w := a.window
 	switch f.name {
 	case "never":
-		return boolNode(func(ev *eval) tri { return truth(ev.s.series[e.index].total == 0) })
+		return boolNode(func(ev *eval) tri { return truth(ev.s.of(e).total(e) == 0) })
 	case "seen":
 		return boolNode(func(ev *eval) tri {
-			s := &ev.s.series[e.index]
-			return within(ev, s.total > 0, s.last, w)
+			s := ev.s.of(e)
+			return within(ev, s.total(e) > 0, s.last(e), w)
 		})
 	case "first":
 		return boolNode(func(ev *eval) tri {
-			s := &ev.s.series[e.index]
-			return within(ev, s.total > 0, s.first, w)
+			s := ev.s.of(e)
+			return within(ev, s.total(e) > 0, s.first(), w)
 		})
 	case "idle":
 		return boolNode(func(ev *eval) tri {
-			s := &ev.s.series[e.index]
-			return reached(ev, s.total > 0, s.last+w)
+			s := ev.s.of(e)
+			return reached(ev, s.total(e) > 0, s.last(e)+w)
 		})
 	case "after":
-		other := a.events[1].index
+		other := a.events[1]
 		return boolNode(func(ev *eval) tri {
-			s, o := &ev.s.series[e.index], &ev.s.series[other]
-			return truth(s.total > 0 && (o.total == 0 || s.last > o.last))
+			s, o := ev.s.of(e), ev.s.of(other)
+			return truth(s.total(e) > 0 && (o.total(other) == 0 || s.last(e) > o.last(other)))
 		})
 	case "count":
 		return x.buildCount(e, w, call)
@@ -188,7 +188,7 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		e.retain(maxKept, w)
 		e.needsValues = true
 		return numberNode(func(ev *eval) (decimal.Decimal, bool) {
-			d, ok, next := ev.s.series[e.index].stat(e, which, ev.now, w)
+			d, ok, next := ev.s.of(e).stat(e, which, ev.now, w)
 			ev.touch(next)
 			return d, ok
 		})
@@ -196,7 +196,7 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		e.retain(maxKept, w)
 		zone := x.def.Zone
 		return integerNode(func(ev *eval) int64 {
-			n, next := ev.s.series[e.index].distinctDays(e, zone, ev.now, w)
+			n, next := ev.s.of(e).distinctDays(e, zone, ev.now, w)
 			ev.touch(next)
 			return n
 		})
@@ -204,7 +204,7 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		e.retain(maxKept, w)
 		prop := x.property(e, a.property)
 		return integerNode(func(ev *eval) int64 {
-			n, next := ev.s.series[e.index].distinctProps(e, prop, ev.now, w)
+			n, next := ev.s.of(e).distinctProps(e, prop, ev.now, w)
 			ev.touch(next)
 			return n
 		})
@@ -212,11 +212,11 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		counted := a.events[1]
 		counted.retain(maxKept, never)
 		return integerNode(func(ev *eval) int64 {
-			anchor := &ev.s.series[e.index]
-			if anchor.total == 0 {
+			anchor := ev.s.of(e)
+			if anchor.total(e) == 0 {
 				return 0
 			}
-			return ev.s.series[counted.index].countBetween(anchor.first, anchor.first+w)
+			return ev.s.of(counted).countBetween(counted, anchor.first(), anchor.first()+w)
 		})
 	case "trait":
 		return node{v: func(ev *eval) value { return ev.s.trait(a.trait) }}
@@ -257,7 +257,7 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 
 func (x *exprCompiler) buildCount(e *eventDef, w int64, call celast.Expr) node {
 	if w == never {
-		return integerNode(func(ev *eval) int64 { return ev.s.series[e.index].total })
+		return integerNode(func(ev *eval) int64 { return ev.s.of(e).total(e) })
 	}
 	if e.resolution != 0 {
 		e.addResidue(w % hourMillis)
@@ -268,7 +268,7 @@ func (x *exprCompiler) buildCount(e *eventDef, w int64, call celast.Expr) node {
 			e.retain(limit, w)
 		}
 		return func(ev *eval) (decimal.Decimal, bool) {
-			n, next := ev.s.series[e.index].countWindow(e, ev.now, w, limit)
+			n, next := ev.s.of(e).countWindow(e, ev.now, w, limit)
 			ev.touch(next)
 			return decimal.FromInt(n)
 		}

@@ -44,13 +44,13 @@ func fits(patterns []definition.Match, msg *event.Message) bool {
 // resolve works out what a message is to the definition: which events it counts
 // as, what it refunds, which traits it brings. Keys are judged in the order of
 // reading, so this also notes them in s.
-func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
+func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 	*in = input{
-		at: int64(msg.Time), messageID: msg.MessageID, kind: msg.Type, event: msg.Event, known: len(msg.UserID) > 0,
+		at: int64(msg.Time), messageID: msg.MessageID, kind: cutEvent(msg.Type), event: cutEvent(msg.Event), known: len(msg.UserID) > 0,
 		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0],
 	}
 	if len(in.event) == 0 {
-		in.event = msg.Type
+		in.event = in.kind
 	}
 	if len(msg.MessageID) > 0 {
 		in.messageHash = hashOf(msg.MessageID)
@@ -58,17 +58,17 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
 	if len(msg.GroupID) > 0 && string(msg.Type) == "group" {
 		in.group = msg.GroupID
 	}
-	ev := &sc.eval
-	*ev = eval{msg: msg, zones: &sc.zones, locals: ev.locals[:0], budget: comprehensionBudget}
+	ev := &out.scratch.eval
+	*ev = eval{msg: msg, zones: &out.scratch.zones, locals: ev.locals[:0], budget: messageBudget}
 	if len(m.byEvent) > 0 && string(msg.Type) == "track" {
 		for _, i := range m.byEvent[string(msg.Event)] {
-			m.count(s, m.events[i], ev, in)
+			m.count(s, m.events[i], ev, in, out)
 		}
 	}
 	for _, i := range m.otherwise {
 		e := m.events[i]
 		if fits(e.match, msg) && !slices.ContainsFunc(in.counted, func(c counted) bool { return c.event == i }) {
-			m.count(s, e, ev, in)
+			m.count(s, e, ev, in, out)
 		}
 	}
 	if len(in.counted) > 1 {
@@ -83,6 +83,7 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
 		if !ok {
 			continue
 		}
+		key = cutKey(key)
 		r := refundInput{event: i, keyHash: hashOf(key), key: key, full: true}
 		if e.refund.value != nil {
 			if v := e.refund.value(ev).readNumber(); v.kind == isNumber {
@@ -93,11 +94,17 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, sc *scratch) {
 	}
 	if m.currencyPath >= 0 && (len(in.counted) > 0 || len(in.refunds) > 0) {
 		in.currency, in.products = msg.Raw(m.currencyPath), msg.Raw(m.productsPath)
+		if len(in.currency) > 6*maxCurrencyBytes+2 {
+			in.currency = nil // no currency, however it is escaped
+		}
+	}
+	if ev.budget < 0 {
+		out.Overflow[LimitExpression]++
 	}
 }
 
 // count adds e to what the message counts as, unless its where or its key says no.
-func (m *Model) count(s *State, e *eventDef, ev *eval, in *input) {
+func (m *Model) count(s *State, e *eventDef, ev *eval, in *input, out *Output) {
 	if e.where != nil && e.where(ev) != yes {
 		return
 	}
@@ -109,8 +116,9 @@ func (m *Model) count(s *State, e *eventDef, ev *eval, in *input) {
 	}
 	if e.key != nil {
 		if key, ok := e.key(ev).text(); ok {
-			c.key, c.keyHash = key, hashOf(key)
-			if !m.readKey(s, e, &c, in.at) {
+			c.key = cutKey(key)
+			c.keyHash = hashOf(c.key)
+			if !m.readKey(s, e, &c, in.at, out) {
 				return
 			}
 		}
@@ -127,23 +135,39 @@ func (m *Model) count(s *State, e *eventDef, ev *eval, in *input) {
 }
 
 // readKey notes a key that is read for the first time; false if it was read before.
-func (m *Model) readKey(s *State, e *eventDef, c *counted, at int64) bool {
-	ser := &s.series[e.index]
-	if findKey(ser.known, c.keyHash) != nil {
+func (m *Model) readKey(s *State, e *eventDef, c *counted, at int64, out *Output) bool {
+	k := s.own(e).ownKeys()
+	if e.refund == nil {
+		hash := int64(c.keyHash)
+		for i := len(k.read) - 1; i >= 0; i-- { // the newest are sent again most
+			if k.read[i] == hash {
+				return false
+			}
+		}
+		if len(k.read) >= maxKept {
+			k.read = slices.Delete(k.read, 0, 1)
+			out.Overflow[LimitKeys]++
+		}
+		k.read = append(room(k.read, 1, 2), hash)
+		return true
+	}
+	r := k.ownRefunds()
+	if findKey(r.orders, c.keyHash) != nil {
 		return false
 	}
 	entry := keyEntry{hash: c.keyHash, at: at, value: c.value}
-	for i := range ser.early { // a refund that came before its order
-		if ser.early[i].hash == c.keyHash {
-			entry.refunded, entry.full = ser.early[i].refunded, ser.early[i].full
-			ser.early = slices.Delete(ser.early, i, i+1)
+	for i := range r.early { // a refund that came before its order
+		if r.early[i].hash == c.keyHash {
+			entry.refunded, entry.full = r.early[i].refunded, r.early[i].full
+			r.early = slices.Delete(r.early, i, i+1)
 			break
 		}
 	}
-	if len(ser.known) >= maxKept {
-		ser.known = append(ser.known[:0], ser.known[1:]...)
+	if len(r.orders) >= maxKept {
+		r.orders = slices.Delete(r.orders, 0, 1)
+		out.Overflow[LimitKeys]++
 	}
-	ser.known = append(ser.known, entry)
+	r.orders = append(room(r.orders, 1, 1), entry)
 	return true
 }
 

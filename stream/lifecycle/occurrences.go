@@ -14,7 +14,7 @@ func (st *step) count(c *counted, at int64, dirty *bitset) {
 	e := st.m.events[c.event]
 	o := occurrence{at: at, value: c.value, key: c.keyHash, props: c.props}
 	if c.keyHash != 0 {
-		if entry := findKey(st.s.series[e.index].known, c.keyHash); entry != nil {
+		if entry := st.s.of(e).order(c.keyHash); entry != nil {
 			entry.applied = true
 			o.value = entry.net()
 		}
@@ -24,24 +24,26 @@ func (st *step) count(c *counted, at int64, dirty *bitset) {
 
 // add inserts an occurrence and brings the events derived from it up to date.
 func (st *step) add(e *eventDef, o occurrence, dirty *bitset) {
-	s := &st.s.series[e.index]
+	s := st.s.own(e)
 	oldest := int64(math.MinInt64)
 	if e.horizon != never {
 		oldest = st.s.frontier - e.horizon
 	}
+	dropped := s.dropped()
 	i := s.insert(e, o, oldest)
+	st.out.Overflow[LimitInstants] += s.dropped() - dropped
 	st.pruneHours(e, s)
 	dirty.set(e.bit)
 	if i < 0 {
 		return
 	}
 	for _, child := range e.children {
-		before, hasBefore := s.predecessor(i)
+		before, hasBefore := s.predecessor(e, i)
 		if child.occurs(o.at, before, hasBefore) {
 			st.add(child, st.derived(child, s, e, i), dirty)
 		}
-		if i+1 < len(s.at) {
-			after := s.at[i+1]
+		if i+1 < s.size(e) {
+			after := s.at(e, i+1)
 			was, is := child.occurs(after, before, hasBefore), child.occurs(after, o.at, true)
 			if was && !is {
 				st.drop(child, after, dirty)
@@ -55,17 +57,17 @@ func (st *step) add(e *eventDef, o occurrence, dirty *bitset) {
 // drop removes an occurrence of a derived event and brings those derived from it
 // up to date.
 func (st *step) drop(e *eventDef, at int64, dirty *bitset) {
-	s := &st.s.series[e.index]
-	i, found := slices.BinarySearch(s.at, at)
+	s := st.s.of(e)
+	i, found := s.find(e, at)
 	if !found {
 		return
 	}
 	dirty.set(e.bit)
-	before, hasBefore := s.predecessor(i)
-	hasAfter := i+1 < len(s.at)
+	before, hasBefore := s.predecessor(e, i)
+	hasAfter := i+1 < s.size(e)
 	var after int64
 	if hasAfter {
-		after = s.at[i+1]
+		after = s.at(e, i+1)
 	}
 	s.remove(e, at)
 	for _, child := range e.children {
@@ -83,16 +85,13 @@ func (st *step) drop(e *eventDef, at int64, dirty *bitset) {
 	}
 }
 
-// predecessor is the instant before index i, also if it is no longer kept.
-func (s *series) predecessor(i int) (at int64, ok bool) {
-	switch {
-	case i > 0:
-		return s.at[i-1], true
-	case s.edge != math.MinInt64:
-		return s.edge, true
-	default:
-		return 0, false
+// predecessor is the instant before row i, also if it is no longer kept.
+func (s *series) predecessor(e *eventDef, i int) (at int64, ok bool) {
+	if i > 0 {
+		return s.at(e, i-1), true
 	}
+	edge := s.edge()
+	return edge, edge != math.MinInt64
 }
 
 // occurs reports whether a derived event occurs at an instant of its source.
@@ -103,13 +102,14 @@ func (e *eventDef) occurs(at, before int64, hasBefore bool) bool {
 	return at-before >= e.gap
 }
 
-// derived is the occurrence of child at index i of its source's series.
+// derived is the occurrence of child at row i of its source's series.
 func (st *step) derived(child *eventDef, s *series, source *eventDef, i int) occurrence {
-	o := occurrence{at: s.at[i], value: noNumber}
+	row := s.rows[i*source.width : (i+1)*source.width]
+	o := occurrence{at: row[0], value: noNumber}
 	if len(child.props) > 0 {
 		o.props = make([]uint64, len(child.props))
 		for k, p := range child.props {
-			o.props[k] = s.props[i*len(source.props)+p.source]
+			o.props[k] = uint64(row[source.propsAt+p.source])
 		}
 	}
 	return o
@@ -117,13 +117,15 @@ func (st *step) derived(child *eventDef, s *series, source *eventDef, i int) occ
 
 // pruneHours drops the hours that no window reaches any more.
 func (st *step) pruneHours(e *eventDef, s *series) {
-	for j := range s.hours {
-		h := &s.hours[j]
+	if s.tally == nil {
+		return
+	}
+	for j, h := range s.tally.hours {
 		n := 0
-		for n < len(h.hour) && h.hour[n]+e.longest <= st.s.frontier {
+		for n < len(h) && h[n].hour+e.longest <= st.s.frontier {
 			n++
 		}
-		h.hour, h.count = slices.Delete(h.hour, 0, n), slices.Delete(h.count, 0, n)
+		s.tally.hours[j] = slices.Delete(h, 0, n)
 	}
 }
 
@@ -131,15 +133,17 @@ func (st *step) pruneHours(e *eventDef, s *series) {
 // that comes before its order waits for it.
 func (st *step) refund(r *refundInput, dirty *bitset) {
 	e := st.m.events[r.event]
-	s := &st.s.series[e.index]
-	entry := findKey(s.known, r.keyHash)
+	s := st.s.own(e)
+	entry := s.order(r.keyHash)
 	if entry == nil {
-		if entry = findKey(s.early, r.keyHash); entry == nil {
-			if len(s.early) >= maxKept {
-				s.early = append(s.early[:0], s.early[1:]...)
+		k := s.ownKeys().ownRefunds()
+		if entry = findKey(k.early, r.keyHash); entry == nil {
+			if len(k.early) >= maxKept {
+				k.early = slices.Delete(k.early, 0, 1)
+				st.out.Overflow[LimitRefunds]++
 			}
-			s.early = append(s.early, keyEntry{hash: r.keyHash})
-			entry = &s.early[len(s.early)-1]
+			k.early = append(room(k.early, 1, 1), keyEntry{hash: r.keyHash})
+			entry = &k.early[len(k.early)-1]
 		}
 		entry.takeOff(r)
 		return
@@ -148,9 +152,10 @@ func (st *step) refund(r *refundInput, dirty *bitset) {
 	if !entry.applied || !e.needsValues {
 		return
 	}
-	for i := len(s.at) - 1; i >= 0 && s.at[i] >= entry.at; i-- {
-		if s.keys[i] == r.keyHash {
-			s.values[i] = entry.net()
+	for i := s.size(e) - 1; i >= 0 && s.at(e, i) >= entry.at; i-- {
+		row := s.rows[i*e.width:]
+		if uint64(row[e.keyAt]) == r.keyHash {
+			row[1] = int64(entry.net())
 			dirty.set(e.bit)
 			return
 		}

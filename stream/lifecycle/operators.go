@@ -127,7 +127,7 @@ func (x *exprCompiler) equality(e celast.Expr, a, b node, negate bool) node {
 	a, b = x.narrowed(e, a, b, false), x.narrowed(e, b, a, false)
 	av, bv := a.v, b.v
 	return boolNode(func(ev *eval) tri {
-		t := equal(av(ev), bv(ev))
+		t := ev.equal(av(ev), bv(ev))
 		if negate {
 			return t.not()
 		}
@@ -204,8 +204,9 @@ func (x *exprCompiler) comparison(e celast.Expr, a, b node, reaching bool, holds
 	}
 	av, bv := a.v, b.v
 	return boolNode(func(ev *eval) tri {
-		sign, ok := compare(av(ev), bv(ev))
-		if !ok {
+		l, r := av(ev), bv(ev)
+		sign, ok := compare(l, r)
+		if !ok || !ev.spend(min(len(l.s), len(r.s))/readBytes) {
 			return unknown
 		}
 		return truth(holds(sign))
@@ -250,9 +251,17 @@ func addition(a, b node) node {
 		case l.kind == isNumber:
 			return number(decimal.Add(l.n, r.n))
 		case l.kind == isText:
+			if !ev.spend((len(l.s) + len(r.s)) / madeBytes) {
+				return value{}
+			}
 			return value{kind: isText, s: l.s + r.s}
 		case l.kind == isList:
-			return value{kind: isList, list: append(slices.Clip(l.elements()), r.elements()...)}
+			first, ok := ev.elements(l)
+			second, also := ev.elements(r)
+			if !ok || !also {
+				return value{}
+			}
+			return value{kind: isList, list: append(slices.Clip(first), second...)}
 		default:
 			return value{}
 		}
@@ -269,19 +278,23 @@ func membershipTest(a, b node) node {
 			if item.kind != isText {
 				return no
 			}
-			return truth(in.field(item.s).kind != isUnknown)
+			return truth(ev.field(in, item.s).kind != isUnknown)
 		case in.kind != isList:
 			return unknown
 		}
 		result := no
-		for _, v := range in.elements() {
-			switch equal(item, v) {
+		whole := ev.each(in, func(v value) bool {
+			switch ev.equal(item, v) {
 			case yes:
-				return yes
+				result = yes
 			case unknown:
 				result = unknown
 			case no:
 			}
+			return result != yes
+		})
+		if !whole {
+			return unknown
 		}
 		return result
 	})
@@ -292,12 +305,18 @@ func indexing(a, b node) node {
 		in, key := a.v(ev), b.v(ev)
 		switch {
 		case in.kind == isObject && key.kind == isText:
-			return in.field(key.s)
+			return ev.field(in, key.s)
 		case in.kind == isList && key.kind == isNumber && key.n >= 0 && key.n%decimal.Scale == 0:
-			items := in.elements()
-			if i := int(key.n / decimal.Scale); i < len(items) {
-				return items[i]
-			}
+			var found value
+			i := int64(key.n / decimal.Scale)
+			ev.each(in, func(v value) bool {
+				if i == 0 {
+					found = v
+				}
+				i--
+				return i >= 0
+			})
+			return found
 		}
 		return value{}
 	}}
@@ -308,10 +327,20 @@ func sizeOf(a node) node {
 		v := a.v(ev)
 		switch v.kind {
 		case isText:
+			if !ev.spend(len(v.s) / readBytes) {
+				return 0, false
+			}
 			return decimal.FromInt(int64(utf8.RuneCountInString(v.s)))
 		case isList:
-			return decimal.FromInt(int64(len(v.elements())))
+			n := int64(0)
+			if !ev.each(v, func(value) bool { n++; return true }) {
+				return 0, false
+			}
+			return decimal.FromInt(n)
 		case isObject:
+			if !ev.spend(1 + v.weight()) {
+				return 0, false
+			}
 			return decimal.FromInt(int64(len(v.fields())))
 		default:
 			return 0, false
@@ -322,7 +351,7 @@ func sizeOf(a node) node {
 func textTest(a, b node, test func(s, part string) bool) node {
 	return boolNode(func(ev *eval) tri {
 		s, part := a.v(ev), b.v(ev)
-		if s.kind != isText || part.kind != isText {
+		if s.kind != isText || part.kind != isText || !ev.spend(len(s.s)/readBytes) {
 			return unknown
 		}
 		return truth(test(s.s, part.s))
@@ -342,7 +371,7 @@ func (x *exprCompiler) matching(e celast.Expr, a, b node) node {
 	}
 	return boolNode(func(ev *eval) tri {
 		s := a.v(ev)
-		if s.kind != isText {
+		if s.kind != isText || !ev.spend(len(s.s)/(readBytes/8)) { // it steps through the text
 			return unknown
 		}
 		return truth(re.MatchString(s.s))

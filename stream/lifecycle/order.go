@@ -88,10 +88,3 @@ func (c *compiler) reportCircle(deps []map[int]bool, done []bool) {
 	}
 	c.problem(at, "%s read one another in a circle", strings.Join(names, ", "))
 }
-
-func (c *compiler) rulePos(i int) definition.Pos {
-	if i < len(c.def.Models) {
-		return c.def.Models[i].Name.Pos
-	}
-	return c.def.Segments[i-len(c.def.Models)].Name.Pos
-}

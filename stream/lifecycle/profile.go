@@ -29,7 +29,7 @@ func (m *Model) openSegments(s *State) []openSegment {
 			open = append(open, openSegment{r.name, mb.sequence})
 			continue
 		}
-		for _, v := range mb.by.sequences {
+		for _, v := range mb.by.sequences { // in a segment, so there are some
 			if v.value == mb.by.value {
 				open = append(open, openSegment{r.name + "=" + v.value, v.sequence})
 			}
@@ -42,9 +42,9 @@ func (m *Model) openSegments(s *State) []openSegment {
 // Dropped is how many instants of an event fell out of the newest 4,096 that sum,
 // avg, min, max, unique and days read; 0 for an event that the definition lacks.
 func (m *Model) Dropped(s *State, event string) int64 {
-	for i, e := range m.events {
+	for _, e := range m.events {
 		if e.name == event && s.series != nil {
-			return s.series[i].dropped
+			return s.of(e).dropped()
 		}
 	}
 	return 0
@@ -53,24 +53,35 @@ func (m *Model) Dropped(s *State, event string) int64 {
 // Profile is the customer's public profile now. It costs a look ahead per model.
 // The customer must have begun.
 func (m *Model) Profile(s *State, customer string) record.Profile {
-	p := record.Profile{CustomerID: customer}
+	return *m.ProfileIn(new(ProfileBuffer), s, customer)
+}
+
+// ProfileBuffer is memory for profiles that are used one after the other.
+type ProfileBuffer struct {
+	profile record.Profile
+	ahead   scratch
+}
+
+// ProfileIn is Profile in the memory of b: it holds until the next one.
+func (m *Model) ProfileIn(b *ProfileBuffer, s *State, customer string) *record.Profile {
+	p := &b.profile
+	*p = record.Profile{CustomerID: customer, Stages: p.Stages[:0], Segments: p.Segments[:0], Traits: p.Traits[:0]}
 	if s.rules == nil {
 		return p
 	}
-	var sc scratch
 	for _, i := range m.modelRules {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.stage == noStage {
 			continue // all its messages are still held
 		}
 		ps := record.ProfileStage{Model: r.name, Stage: r.stages[mb.stage].name, Since: instant.Instant(mb.since), Sequence: mb.sequence}
-		ps.NextStage, ps.NextDeadline = m.next(s, i, s.frontier, &sc)
+		ps.NextStage, ps.NextDeadline = m.next(s, i, s.frontier, &b.ahead)
 		p.Stages = append(p.Stages, ps)
 	}
 	for _, o := range m.openSegments(s) {
 		p.Segments = append(p.Segments, o.name)
 	}
-	traits := []byte{'{'}
+	traits := append(p.Traits, '{')
 	for _, t := range s.traits {
 		if t.raw == "null" {
 			continue
@@ -104,7 +115,7 @@ func (st *step) noteActivity(in *input) {
 		Type: string(in.kind), Event: string(in.event), Currency: m.def.Currency,
 		Occurrence: a.Occurrence[:0], Stages: a.Stages[:0], Segments: a.Segments[:0],
 	}
-	if text, ok := fromJSON(in.currency).text(); ok {
+	if text, ok := fromJSON(in.currency).text(); ok && len(text) <= maxCurrencyBytes {
 		a.Currency = strings.Clone(text)
 	}
 	for i := range in.counted {
@@ -116,7 +127,7 @@ func (st *step) noteActivity(in *input) {
 		a.Occurrence = append(a.Occurrence, o)
 		if c.keyHash != 0 {
 			a.Products = slices.Clone(oneLine(in.products))
-			if entry := findKey(s.series[c.event].known, c.keyHash); entry != nil && o.HasValue {
+			if entry := s.of(m.events[c.event]).order(c.keyHash); entry != nil && o.HasValue {
 				st.noteRefund(a, o.Event, c.key, entry, decimal.Decimal(0), entry.at)
 			}
 		}
@@ -147,7 +158,7 @@ func (st *step) noteRefund(a *record.Activity, name, key string, entry *keyEntry
 
 // noteLaterRefund adds what a refund takes off an order that has been applied.
 func (st *step) noteLaterRefund(a *record.Activity, r *refundInput) {
-	entry := findKey(st.s.series[r.event].known, r.keyHash)
+	entry := st.s.of(st.m.events[r.event]).order(r.keyHash)
 	if entry == nil || !entry.applied || entry.value == noNumber {
 		return
 	}

@@ -30,6 +30,9 @@ type sampleCase struct {
 func newSampleCase(seed uint64) sampleCase {
 	s := newSampler(seed / 4) // four sets of messages for each definition
 	c := sampleCase{def: s.definition()}
+	if seed >= limitedSeeds {
+		s.limit(c.def)
+	}
 	for range 1 + seed%4 {
 		c.lines, c.until = s.messages()
 	}
@@ -221,6 +224,12 @@ func hasError(problems []definition.Problem) bool {
 // fold drives the real core as replay does; between any two messages the state
 // goes through its encoding.
 func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (got oracle.Result, err error) {
+	got, _, err = foldCounting(model, id, lines, until)
+	return got, err
+}
+
+// foldCounting is fold, and counts what went beyond a limit.
+func foldCounting(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (got oracle.Result, over lifecycle.Overflow, err error) {
 	var (
 		state   lifecycle.State
 		out     lifecycle.Output
@@ -229,7 +238,7 @@ func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Insta
 	decoder := event.NewDecoder(model.Projection(), event.DefaultLimits())
 	for i, line := range lines {
 		if cause := decoder.Decode(line, instant.None, &message); cause != "" {
-			return got, fmt.Errorf("decode %s: %s", line, cause)
+			return got, over, fmt.Errorf("decode %s: %s", line, cause)
 		}
 		if message.Time > until {
 			continue
@@ -240,26 +249,31 @@ func fold(model *lifecycle.Model, id string, lines [][]byte, until instant.Insta
 			model.Advance(&state, id, clock, clock, &out)
 		}
 		got.Records = append(got.Records, out.Records...)
+		over.Add(&out.Overflow)
 		out.Reset()
 		if i > 100 && i%97 > 0 { // it costs as much as the state is large
 			continue
 		}
 		encoded := model.AppendState(nil, &state)
+		if len(encoded) > model.MaxStateBytes() {
+			return got, over, fmt.Errorf("the state after %s takes %d bytes, and its bound is %d", line, len(encoded), model.MaxStateBytes())
+		}
 		state = lifecycle.State{}
 		if err := model.DecodeState(encoded, &state); err != nil {
-			return got, fmt.Errorf("decode the state after %s: %w", line, err)
+			return got, over, fmt.Errorf("decode the state after %s: %w", line, err)
 		}
 		if again := model.AppendState(nil, &state); !bytes.Equal(again, encoded) {
-			return got, fmt.Errorf("the state after %s is encoded as %x, and read and encoded again as %x", line, encoded, again)
+			return got, over, fmt.Errorf("the state after %s is encoded as %x, and read and encoded again as %x", line, encoded, again)
 		}
 	}
 	model.Finish(&state, id, until, &out)
 	got.Records = append(got.Records, out.Records...)
+	over.Add(&out.Overflow)
 	if state.Begun() {
 		p := model.Profile(&state, id)
 		got.Profile = &p
 	}
-	return got, nil
+	return got, over, nil
 }
 
 // printed is what replay prints; the profile's traits are made canonical.

@@ -60,6 +60,17 @@ func TestRegressionsAgainstOracle(t *testing.T) {
 			{"anonymousId":"eve","type":"page","messageId":"m00","timestamp":"2026-03-30T02:00:00.001Z"}`,
 		},
 		{
+			"keys of messages that wait are of who begins anew, also if they are applied in the step that ends who was before",
+			sampleDefinition{
+				head: []string{"lateness: 3h", "retain: {anonymous: 1d}"}, events: []sampleEvent{purchase},
+				models: []sampleItem{{name: "m0", stages: []string{"count('purchase', '5d') >= 2", "true"}}}, segments: amount,
+			},
+			`{"anonymousId":"bob","type":"track","event":"Order Completed","timestamp":"2026-03-12T21:00:00Z","properties":{"order_id":"o1","total":20}}
+			{"anonymousId":"bob","type":"track","event":"Order Completed","timestamp":"2026-03-13T21:30:00Z","properties":{"order_id":1,"total":5}}
+			{"anonymousId":"bob","type":"identify","timestamp":"2026-03-14T04:30:00Z"}
+			{"anonymousId":"bob","type":"track","event":"Order Completed","timestamp":"2026-03-14T05:30:00Z","properties":{"order_id":1,"total":10}}`,
+		},
+		{
 			"a refund of all of it leaves nothing, before or after others, read before or after the order",
 			sampleDefinition{events: []sampleEvent{purchase}, models: always, segments: amount},
 			track("28T00:00:00", "Order Refunded", `"properties":{"order_id":1}`) + "\n" +
@@ -76,6 +87,16 @@ func TestRegressionsAgainstOracle(t *testing.T) {
 			track("28T00:00:00", "Order Completed", `"properties":{"order_id":1,"total":-8}`) + "\n" +
 				track("28T01:00:00", "Order Completed", `"properties":{"order_id":2,"total":5}`) + "\n" +
 				track("28T02:00:00", "Order Refunded", `"properties":{"order_id":1,"total":99999999999999.9}`),
+		},
+		{
+			"what an expired customer forgets are not the keys and messageIds of those that still wait",
+			sampleDefinition{
+				head: []string{"lateness: 3d", "retain: {anonymous: 6h}"}, events: []sampleEvent{purchase}, models: always, segments: amount,
+			},
+			`{"anonymousId":"eve","type":"page","timestamp":"2026-03-28T00:00:00Z"}
+			{"anonymousId":"eve","type":"track","event":"Order Completed","messageId":"m1","timestamp":"2026-03-31T05:00:00Z","properties":{"order_id":"o1","total":10}}
+			{"anonymousId":"eve","type":"track","event":"Order Completed","messageId":"m2","timestamp":"2026-03-31T11:00:00Z","properties":{"order_id":"o1","total":7}}
+			{"anonymousId":"eve","type":"track","event":"Order Completed","messageId":"m1","timestamp":"2026-03-31T12:00:00Z","properties":{"order_id":"o2","total":5}}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -25,34 +25,49 @@ const (
 	dayMillis  = 24 * hourMillis
 )
 
-// series is what is remembered of one customer's occurrences of one event.
-// Instants are in order of time, then of arrival; the slices beside them are
-// either nil (not needed by the definition) or of the same length.
+// series is what is remembered of one customer's occurrences of one event. Most
+// customers' are small, so what few need stands behind a pointer.
 type series struct {
+	// rows are the occurrences kept, in order of time, then of arrival: of each its
+	// instant, then what the definition needs of it (eventDef.width words in all).
+	rows  []int64
+	tally *tally // nil: the rows are all that ever came
+	keys  *keys  // nil: no key has been read, no refund waits
+}
+
+// tally is what rows do not tell: of events of which no rows, or no longer all, are kept.
+type tally struct {
 	total   int64 // occurrences ever
 	first   int64 // instant of the first ever; meaningless if total is 0
 	last    int64
-	dropped int64 // instants that fell out because more than maxKept came
+	dropped int64 // rows that fell out because more than maxKept came
 	edge    int64 // the newest instant dropped, by count or by age; math.MinInt64 if none
 
-	at     []int64
-	values []decimal.Decimal // net of refunds; noNumber if none
-	keys   []uint64          // hash of the deduplication key; 0 if none
-	props  []uint64          // hashes of the properties `unique` reads, width per instant; 0 = null
-
-	hours []hourCounts // one per residue, of events with resolution 1h
-	known []keyEntry   // of events with a key, in order of first reading
-	early []keyEntry   // refunds whose order has not been read yet
+	hours []hours // one per residue, of events with resolution 1h
 }
 
-// hourCounts counts occurrences by the full hour at which they leave a window of
-// whole hours plus the residue.
-type hourCounts struct {
-	hour  []int64 // ascending, instants of full hours
-	count []int64
+// hours counts occurrences by the full hour at which they leave a window of whole
+// hours plus the residue; ascending.
+type hours []hourCount
+
+type hourCount struct {
+	hour  int64 // its instant
+	count int64
 }
 
-// keyEntry is one key seen, or awaited by a refund.
+// keys are the keys of an event's occurrences.
+type keys struct {
+	read    []int64  // hashes, in order of first reading; of an event without refunds
+	refunds *refunds // nil without one, and before the first key
+}
+
+// refunds are the keys of an event whose occurrences can be refunded.
+type refunds struct {
+	orders []keyEntry // read, in order of first reading
+	early  []keyEntry // refunds whose order has not been read yet
+}
+
+// keyEntry is one key that can be refunded, or is awaited by a refund.
 type keyEntry struct {
 	hash     uint64
 	at       int64           // the occurrence's instant
@@ -86,6 +101,115 @@ func findKey(entries []keyEntry, hash uint64) *keyEntry {
 	return nil
 }
 
+// order is the entry of a key that has been read; nil without, and of events without
+// refunds.
+func (s *series) order(hash uint64) *keyEntry {
+	if s.keys == nil || s.keys.refunds == nil {
+		return nil
+	}
+	return findKey(s.keys.refunds.orders, hash)
+}
+
+// ownKeys are the series' keys, made if there are none.
+func (s *series) ownKeys() *keys {
+	if s.keys == nil {
+		s.keys = new(keys)
+	}
+	return s.keys
+}
+
+func (k *keys) ownRefunds() *refunds {
+	if k.refunds == nil {
+		k.refunds = new(refunds)
+	}
+	return k.refunds
+}
+
+// room is list with room for n elements more. It grows by a quarter, not by the
+// double, since 200,000 customers pay for what is never used; least is what pays
+// for the copying of short lists.
+func room[T any](list []T, n, least int) []T {
+	if cap(list)-len(list) >= n {
+		return list
+	}
+	return append(slices.Grow([]T(nil), len(list)+max(n, least, len(list)/4)), list...)
+}
+
+// place makes a row before row i; its words are to be set.
+func (s *series) place(e *eventDef, i int) []int64 {
+	w := e.width
+	rows := room(s.rows, w, 2*w)
+	rows = rows[:len(rows)+w]
+	copy(rows[(i+1)*w:], rows[i*w:])
+	s.rows = rows
+	return rows[i*w : (i+1)*w]
+}
+
+// size is the number of rows.
+func (s *series) size(e *eventDef) int { return len(s.rows) / e.width }
+
+// at is the instant of row i.
+func (s *series) at(e *eventDef, i int) int64 { return s.rows[i*e.width] }
+
+// total is the number of occurrences ever.
+func (s *series) total(e *eventDef) int64 {
+	if s.tally != nil {
+		return s.tally.total
+	}
+	return int64(s.size(e))
+}
+
+// first is the instant of the first occurrence ever, last that of the last; both
+// are meaningless if there has been none.
+func (s *series) first() int64 {
+	switch {
+	case s.tally != nil:
+		return s.tally.first
+	case len(s.rows) > 0:
+		return s.rows[0]
+	default:
+		return 0
+	}
+}
+
+func (s *series) last(e *eventDef) int64 {
+	switch {
+	case s.tally != nil:
+		return s.tally.last
+	case len(s.rows) > 0:
+		return s.rows[len(s.rows)-e.width]
+	default:
+		return 0
+	}
+}
+
+// edge is the newest instant dropped; math.MinInt64 if none.
+func (s *series) edge() int64 {
+	if s.tally != nil {
+		return s.tally.edge
+	}
+	return math.MinInt64
+}
+
+// dropped is how many rows fell out because more than maxKept came.
+func (s *series) dropped() int64 {
+	if s.tally != nil {
+		return s.tally.dropped
+	}
+	return 0
+}
+
+// ownTally is the series' tally, made of the rows if there is none.
+func (s *series) ownTally(e *eventDef) *tally {
+	if s.tally == nil {
+		s.tally = &tally{total: s.total(e), first: s.first(), last: s.last(e), edge: math.MinInt64}
+		if len(e.residues) > 0 {
+			s.tally.hours = make([]hours, len(e.residues))
+		}
+	}
+	return s.tally
+}
+
 // occurrence is one instant to be put into a series.
 type occurrence struct {
 	at    int64
@@ -95,103 +219,109 @@ type occurrence struct {
 }
 
 // insert adds o, then drops what the event need not keep: more than e.keep
-// instants, and those at or before oldest, which no window reaches any more. It
-// returns o's index, or a negative number if o itself was not kept.
+// rows, and those at or before oldest, which no window reaches any more. It
+// returns o's row, or a negative number if o itself was not kept.
 func (s *series) insert(e *eventDef, o occurrence, oldest int64) int {
-	if s.total == 0 {
-		s.first, s.last, s.edge = o.at, o.at, math.MinInt64
+	keep := e.keep > 0 && o.at > oldest
+	t := s.tally
+	if t == nil && (!keep || len(e.residues) > 0) {
+		t = s.ownTally(e)
 	}
-	s.total++
-	s.first, s.last = min(s.first, o.at), max(s.last, o.at)
-	for i, r := range e.residues {
-		s.hours[i].add(ceilHour(o.at+r), 1)
+	if t != nil {
+		t.add(e, o.at)
 	}
-	if e.keep == 0 {
+	if !keep {
+		if e.keep > 0 {
+			t.edge = max(t.edge, o.at)
+		}
 		return -1
 	}
-	if o.at <= oldest {
-		s.edge = max(s.edge, o.at)
-		return -1
-	}
-	i := len(s.at)
-	for i > 0 && s.at[i-1] > o.at {
+	i := s.size(e)
+	for i > 0 && s.at(e, i-1) > o.at {
 		i--
 	}
-	s.at = slices.Insert(s.at, i, o.at)
+	row := s.place(e, i)
+	row[0] = o.at
 	if e.needsValues {
-		s.values = slices.Insert(s.values, i, o.value)
+		row[1] = int64(o.value)
 	}
 	if e.needsKeys {
-		s.keys = slices.Insert(s.keys, i, o.key)
+		row[e.keyAt] = int64(o.key)
 	}
-	if len(e.props) > 0 {
-		s.props = slices.Insert(s.props, i*len(e.props), o.props...)
+	for k := range e.props {
+		row[e.propsAt+k] = int64(o.props[k])
 	}
-	cut := 0
-	if len(s.at) > e.keep {
-		cut = len(s.at) - e.keep
-		if e.keep >= maxKept {
-			s.dropped += int64(cut)
-		}
-	}
-	for cut < len(s.at) && s.at[cut] <= oldest {
+	n := s.size(e)
+	cut := max(0, n-e.keep)
+	capped := cut
+	for cut < n && s.at(e, cut) <= oldest {
 		cut++
 	}
 	if cut > 0 {
-		s.edge = max(s.edge, s.at[cut-1])
-		s.cut(e, cut)
+		t = s.ownTally(e)
+		if e.keep >= maxKept {
+			t.dropped += int64(capped)
+		}
+		t.edge = max(t.edge, s.at(e, cut-1))
+		s.rows = slices.Delete(s.rows, 0, cut*e.width)
 	}
 	return i - cut
 }
 
-// cut drops the n oldest instants.
-func (s *series) cut(e *eventDef, n int) {
-	s.at = slices.Delete(s.at, 0, n)
-	if e.needsValues {
-		s.values = slices.Delete(s.values, 0, n)
+// add counts an occurrence.
+func (t *tally) add(e *eventDef, at int64) {
+	if t.total == 0 {
+		t.first, t.last, t.edge = at, at, math.MinInt64
 	}
-	if e.needsKeys {
-		s.keys = slices.Delete(s.keys, 0, n)
-	}
-	if w := len(e.props); w > 0 {
-		s.props = slices.Delete(s.props, 0, n*w)
+	t.total++
+	t.first, t.last = min(t.first, at), max(t.last, at)
+	for i, r := range e.residues {
+		t.hours[i].add(ceilHour(at+r), 1)
 	}
 }
 
 // remove takes out one occurrence of a derived event, which keeps all it can.
 func (s *series) remove(e *eventDef, at int64) bool {
-	i, found := slices.BinarySearch(s.at, at)
+	i, found := s.find(e, at)
 	if !found {
 		return false
 	}
-	s.at = slices.Delete(s.at, i, i+1)
-	if w := len(e.props); w > 0 {
-		s.props = slices.Delete(s.props, i*w, (i+1)*w)
+	s.rows = slices.Delete(s.rows, i*e.width, (i+1)*e.width)
+	t := s.tally
+	if t == nil {
+		return true
 	}
-	s.total--
+	t.total--
 	for j, r := range e.residues {
-		s.hours[j].add(ceilHour(at+r), -1)
+		t.hours[j].add(ceilHour(at+r), -1)
 	}
-	if len(s.at) > 0 {
-		s.last = s.at[len(s.at)-1]
-		if at == s.first && s.edge == math.MinInt64 {
-			s.first = s.at[0]
+	if n := s.size(e); n > 0 {
+		t.last = s.at(e, n-1)
+		if at == t.first && t.edge == math.MinInt64 {
+			t.first = s.at(e, 0)
 		}
 	}
 	return true
 }
 
-// addHour moves the count of one leaving hour by d.
-func (h *hourCounts) add(hour, d int64) {
-	i, found := slices.BinarySearch(h.hour, hour)
-	if !found {
-		h.hour = slices.Insert(h.hour, i, hour)
-		h.count = slices.Insert(h.count, i, 0)
+// find is the first row at an instant, or the row before which it belongs.
+func (s *series) find(e *eventDef, at int64) (i int, found bool) {
+	n := s.size(e)
+	i = sort.Search(n, func(i int) bool { return s.at(e, i) >= at })
+	return i, i < n && s.at(e, i) == at
+}
+
+// add moves the count of one leaving hour by d.
+func (h *hours) add(hour, d int64) {
+	i := len(*h)
+	for i > 0 && (*h)[i-1].hour >= hour { // the newest are added to most
+		i--
 	}
-	h.count[i] += d
-	if h.count[i] == 0 {
-		h.hour = slices.Delete(h.hour, i, i+1)
-		h.count = slices.Delete(h.count, i, i+1)
+	if i == len(*h) || (*h)[i].hour != hour {
+		*h = slices.Insert(room(*h, 1, 2), i, hourCount{hour: hour})
+	}
+	if (*h)[i].count += d; (*h)[i].count == 0 {
+		*h = slices.Delete(*h, i, i+1)
 	}
 }
 
@@ -217,42 +347,45 @@ func (e *eventDef) leaves(t, w int64) int64 {
 	return t + w
 }
 
-// window is the index of the first kept instant that lies in the window at now.
+// window is the first row that lies in the window at now.
 func (s *series) window(e *eventDef, now, w int64) int {
 	if w == never {
 		return 0
 	}
-	n := len(s.at)
-	if n == 0 || e.leaves(s.at[0], w) > now {
+	n := s.size(e)
+	if n == 0 || e.leaves(s.at(e, 0), w) > now {
 		return 0
 	}
-	if e.leaves(s.at[n-1], w) <= now {
+	if e.leaves(s.at(e, n-1), w) <= now {
 		return n
 	}
-	return sort.Search(n, func(i int) bool { return e.leaves(s.at[i], w) > now })
+	return sort.Search(n, func(i int) bool { return e.leaves(s.at(e, i), w) > now })
 }
 
-// count is the number of occurrences in the window and the instant at which it
+// countWindow is the number of occurrences in the window and the instant at which it
 // falls next; it counts no further than limit, and then only what matters to it.
 func (s *series) countWindow(e *eventDef, now, w int64, limit int) (n, next int64) {
 	if e.resolution != 0 {
 		return s.countHours(e, now, w)
 	}
-	i := s.window(e, now, w)
-	i = max(i, len(s.at)-limit)
-	if i == len(s.at) {
+	size := s.size(e)
+	i := max(s.window(e, now, w), size-limit)
+	if i == size {
 		return 0, never
 	}
-	return int64(len(s.at) - i), e.leaves(s.at[i], w)
+	return int64(size - i), e.leaves(s.at(e, i), w)
 }
 
 func (s *series) countHours(e *eventDef, now, w int64) (n, next int64) {
-	h := &s.hours[slices.Index(e.residues, w%hourMillis)]
+	if s.tally == nil {
+		return 0, never
+	}
+	h := s.tally.hours[slices.Index(e.residues, w%hourMillis)]
 	whole := w - w%hourMillis
 	next = never
-	for i := len(h.hour) - 1; i >= 0 && h.hour[i]+whole > now; i-- {
-		n += h.count[i]
-		next = h.hour[i] + whole
+	for i := len(h) - 1; i >= 0 && h[i].hour+whole > now; i-- {
+		n += h[i].count
+		next = h[i].hour + whole
 	}
 	return n, next
 }
@@ -315,15 +448,17 @@ const (
 
 // stat computes a statistic and the instant at which the window next loses an occurrence.
 func (s *series) stat(e *eventDef, which statistic, now, w int64) (d decimal.Decimal, ok bool, next int64) {
-	i := max(s.window(e, now, w), len(s.at)-maxKept)
+	size := s.size(e)
+	i := max(s.window(e, now, w), size-maxKept)
 	next = never
-	if i < len(s.at) {
-		next = e.leaves(s.at[i], w)
+	if i < size {
+		next = e.leaves(s.at(e, i), w)
 	}
 	var sum wide
 	n := int64(0)
 	var least, most decimal.Decimal
-	for _, v := range s.values[i:] {
+	for k := i*e.width + 1; k < len(s.rows); k += e.width {
+		v := decimal.Decimal(s.rows[k])
 		if v == noNumber {
 			continue
 		}
@@ -351,17 +486,18 @@ func (s *series) stat(e *eventDef, which statistic, now, w int64) (d decimal.Dec
 // distinctDays counts the days of zone that hold an instant of the window, and
 // when the oldest of them leaves it.
 func (s *series) distinctDays(e *eventDef, zone *time.Location, now, w int64) (n, next int64) {
-	i := max(s.window(e, now, w), len(s.at)-maxKept)
+	size := s.size(e)
+	i := max(s.window(e, now, w), size-maxKept)
 	next = never
 	current := int64(math.MinInt64)
-	for ; i < len(s.at); i++ {
-		day := dayOf(s.at[i], zone)
+	for ; i < size; i++ {
+		day := dayOf(s.at(e, i), zone)
 		if day > current { // local dates do not fall as time goes on
 			n++
 			current = day
 		}
 		if n == 1 {
-			next = e.leaves(s.at[i], w)
+			next = e.leaves(s.at(e, i), w)
 		}
 	}
 	return n, next
@@ -382,16 +518,16 @@ func dayOf(t int64, zone *time.Location) int64 {
 
 // distinctProps counts the distinct texts of one property in the window.
 func (s *series) distinctProps(e *eventDef, prop int, now, w int64) (n, next int64) {
-	i := max(s.window(e, now, w), len(s.at)-maxKept)
+	size := s.size(e)
+	i := max(s.window(e, now, w), size-maxKept)
 	next = never
-	if i == len(s.at) {
+	if i == size {
 		return 0, never
 	}
-	width := len(e.props)
-	newest := make(map[uint64]int64, len(s.at)-i)
-	for ; i < len(s.at); i++ {
-		if h := s.props[i*width+prop]; h != 0 {
-			newest[h] = s.at[i]
+	newest := make(map[int64]int64, size-i) // by the text's hash
+	for ; i < size; i++ {
+		if h := s.rows[i*e.width+e.propsAt+prop]; h != 0 {
+			newest[h] = s.at(e, i)
 		}
 	}
 	for _, at := range newest { // a minimum: the order does not matter
@@ -400,9 +536,10 @@ func (s *series) distinctProps(e *eventDef, prop int, now, w int64) (n, next int
 	return int64(len(newest)), next
 }
 
-// countBetween counts the kept instants in (from, to].
-func (s *series) countBetween(from, to int64) int64 {
-	lo := sort.Search(len(s.at), func(i int) bool { return s.at[i] > from })
-	hi := sort.Search(len(s.at), func(i int) bool { return s.at[i] > to })
+// countBetween counts the rows in (from, to].
+func (s *series) countBetween(e *eventDef, from, to int64) int64 {
+	n := s.size(e)
+	lo := sort.Search(n, func(i int) bool { return s.at(e, i) > from })
+	hi := sort.Search(n, func(i int) bool { return s.at(e, i) > to })
 	return int64(hi - lo)
 }

@@ -22,12 +22,15 @@ type State struct {
 	deadline int64 // the least of the rules' deadlines; never if none
 
 	remembered []messageMark // messageIds, in order of acceptance
-	forgotten  int64         // messageIds dropped because more than maxRemembered came
+	forgotten  uint32        // messageIds dropped because more than maxRemembered came
 
-	series []series
-	traits []trait // by name
+	series []*series // by event; nil if nothing is known of it
+	traits []trait   // by name
 	rules  []membership
 	held   []input // waiting for the clock, by time, messageId, arrival
+
+	heldSize  int // what held_bytes counts of so many of the held
+	heldSized int
 }
 
 // maxRemembered is how many messageIds are remembered at most.
@@ -49,8 +52,8 @@ type membership struct {
 	stage    int32 // index of the stage; inSegment or noStage for segments
 	since    int64 // when it was entered
 	sequence int64
-	deadline int64 // when the rule must be looked at again
-	by       byValue
+	deadline int64    // when the rule must be looked at again
+	by       *byValue // of a segment with one segment per value; nil before the first
 }
 
 const (
@@ -60,13 +63,22 @@ const (
 
 // byValue is the state of a segment with one segment per value.
 type byValue struct {
-	value     string // current one, if in a segment
+	value     string // the current one; meaningless if in none
 	sequences []valueSequence
 }
 
 type valueSequence struct {
 	value    string
 	sequence int64
+}
+
+// find is the place of a value in the sequences, or where it belongs; b may be nil.
+func (b *byValue) find(value string) (i int, found bool) {
+	if b == nil {
+		return 0, false
+	}
+	i = sort.Search(len(b.sequences), func(i int) bool { return b.sequences[i].value >= value })
+	return i, i < len(b.sequences) && b.sequences[i].value == value
 }
 
 // Begun reports whether the customer has had an accepted message and has not ended.
@@ -86,26 +98,67 @@ func (m *Model) prepare(s *State) {
 		return
 	}
 	s.deadline = math.MinInt64 // all rules are due
-	s.series = make([]series, len(m.events))
-	for i, e := range m.events {
-		if len(e.residues) > 0 {
-			s.series[i].hours = make([]hourCounts, len(e.residues))
-		}
-	}
-	s.remembered = slices.Grow(s.remembered, 4) // most customers come back a few times
+	s.series = make([]*series, len(m.events))
 	s.rules = make([]membership, len(m.rules))
 	for i := range s.rules {
 		s.rules[i] = membership{stage: noStage, deadline: math.MinInt64} // due: all are evaluated at once
 	}
 }
 
-// end forgets the customer but for what still waits for the clock.
-func (s *State) end() {
-	held, clock := s.held, s.clock
-	*s = State{held: held, clock: clock}
-	for i := range held {
-		if id := held[i].messageHash; id != 0 {
-			s.remembered = append(s.remembered, messageMark{hash: id, at: clock})
+// of is what is known of an event, to read.
+func (s *State) of(e *eventDef) *series {
+	if x := s.series[e.index]; x != nil {
+		return x
+	}
+	return &e.none
+}
+
+// own is what is known of an event, to write to.
+func (s *State) own(e *eventDef) *series {
+	if s.series[e.index] == nil {
+		s.series[e.index] = new(series)
+	}
+	return s.series[e.index]
+}
+
+// end forgets the customer but for the messages that still wait for the clock, their
+// messageIds and their keys: they belong to whoever begins anew.
+func (m *Model) end(s *State) {
+	before := *s
+	*s = State{held: before.held, clock: before.clock}
+	if len(s.held) == 0 {
+		return
+	}
+	m.prepare(s)
+	for i := range before.remembered {
+		mark := before.remembered[i]
+		if slices.ContainsFunc(s.held, func(in input) bool { return in.messageHash == mark.hash }) {
+			s.remembered = append(s.remembered, mark)
+		}
+	}
+	for e, x := range before.series {
+		if x == nil || x.keys == nil {
+			continue
+		}
+		waits := func(hash uint64) bool {
+			of := func(c counted) bool { return c.event == e && c.keyHash == hash }
+			return slices.ContainsFunc(s.held, func(in input) bool { return slices.ContainsFunc(in.counted, of) })
+		}
+		for _, hash := range x.keys.read {
+			if waits(uint64(hash)) {
+				k := s.own(m.events[e]).ownKeys()
+				k.read = append(k.read, hash)
+			}
+		}
+		if x.keys.refunds == nil {
+			continue
+		}
+		for _, entry := range x.keys.refunds.orders {
+			if waits(entry.hash) {
+				// What was taken off it has been forgotten.
+				r := s.own(m.events[e]).ownKeys().ownRefunds()
+				r.orders = append(r.orders, keyEntry{hash: entry.hash, at: entry.at, value: entry.value})
+			}
 		}
 	}
 }
@@ -134,10 +187,26 @@ func (s *State) setTrait(name string, raw []byte, at int64) (changed bool) {
 		t.raw = string(raw)
 		return true
 	}
-	s.traits = append(s.traits, trait{})
-	copy(s.traits[i+1:], s.traits[i:])
-	s.traits[i] = trait{name: name, raw: string(raw), at: at}
+	s.traits = slices.Insert(room(s.traits, 1, 1), i, trait{name: name, raw: string(raw), at: at})
 	return true
+}
+
+// Peek reads a little of each part that a step is likely to need, so that a processor has
+// it at hand. What it returns says nothing.
+func (s *State) Peek() int64 {
+	n := s.clock
+	if len(s.remembered) > 0 {
+		n += s.remembered[0].at
+	}
+	if len(s.rules) > 0 {
+		n += s.rules[0].since
+	}
+	for _, x := range s.series {
+		if x != nil && len(x.rows) > 0 {
+			n += x.rows[0]
+		}
+	}
+	return n
 }
 
 // remember notes a messageId; maxRemembered are kept.
@@ -148,12 +217,17 @@ func (s *State) remember(hash uint64, dedupe int64) {
 	}
 	if len(s.remembered)-keep >= maxRemembered {
 		keep++
-		s.forgotten++
+		if s.forgotten < math.MaxUint32 {
+			s.forgotten++
+		}
 	}
 	if keep > 0 {
-		s.remembered = append(s.remembered[:0], s.remembered[keep:]...)
+		s.remembered = slices.Delete(s.remembered, 0, keep)
+		if len(s.remembered) < cap(s.remembered)/4 {
+			s.remembered = append([]messageMark(nil), s.remembered...) // a busy time is over
+		}
 	}
-	s.remembered = append(s.remembered, messageMark{hash: hash, at: s.clock})
+	s.remembered = append(room(s.remembered, 1, 4), messageMark{hash: hash, at: s.clock})
 }
 
 // isDuplicate reports whether a messageId is remembered.

@@ -39,6 +39,8 @@ type Output struct {
 	Changed bool
 	// Ended tells that the customer expired: its profile becomes a tombstone.
 	Ended bool
+	// Overflow counts what went beyond a limit.
+	Overflow Overflow
 
 	scratch scratch
 }
@@ -47,6 +49,7 @@ type Output struct {
 func (o *Output) Reset() {
 	o.Records, o.Activity = o.Records[:0], o.Activity[:0]
 	o.Changed, o.Ended = false, false
+	o.Overflow = Overflow{}
 }
 
 // scratch is memory that steps reuse.
@@ -76,7 +79,7 @@ func (m *Model) PublishingFrom(at instant.Instant) *Model {
 // Accept takes one decoded message of the customer; detected is the clock for
 // detected_at. Without lateness it first fires every deadline up to the message's
 // time, then applies the message and evaluates; with lateness the message is held
-// until Advance or Finish.
+// until Advance or Finish, or until more are held than the definition's limits allow.
 func (m *Model) Accept(s *State, customer string, msg *event.Message, detected instant.Instant, out *Output) Verdict {
 	at := int64(msg.Time)
 	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
@@ -102,13 +105,16 @@ func (m *Model) Accept(s *State, customer string, msg *event.Message, detected i
 		s.clock = at
 	}
 	if hash != 0 && m.dedupe > 0 {
+		forgotten := s.forgotten
 		s.remember(hash, m.dedupe)
+		out.Overflow[LimitMessageIDs] += int64(s.forgotten - forgotten)
 	}
 	m.prepare(s)
 	in := &out.scratch.in
-	m.resolve(s, msg, in, &out.scratch)
+	m.resolve(s, msg, in, out)
 	if m.lateness > 0 {
 		s.hold(in.clone())
+		st.makeRoom()
 		return Held
 	}
 	st.apply(in)
@@ -121,18 +127,31 @@ func (s *State) hold(in input) {
 	for i > 0 && (s.held[i-1].at > in.at || s.held[i-1].at == in.at && bytes.Compare(s.held[i-1].messageID, in.messageID) > 0) {
 		i--
 	}
+	if s.heldSized == len(s.held) {
+		s.heldSize += in.size()
+		s.heldSized++
+	}
 	s.held = slices.Insert(s.held, i, in)
 }
 
 // Advance tells that the clock stands at clock: held messages and deadlines up to
 // clock less the lateness are applied, in order. A customer that expired at that
 // very instant is kept, since an event of the same instant may follow.
-func (m *Model) Advance(s *State, customer string, clock, detected instant.Instant, out *Output) {
-	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
+//
+// One call plays at most maxPlayed of them, so that a long jump of the clock cannot
+// fill the memory with what comes of it; more reports that Due is still not after
+// clock, and Advance is to be called again.
+func (m *Model) Advance(s *State, customer string, clock, detected instant.Instant, out *Output) (more bool) {
+	st := step{m: m, s: s, customer: customer, detected: detected, out: out, bounded: true, left: maxPlayed}
 	horizon := int64(clock) - m.lateness
-	st.release(horizon)
-	st.fire(horizon, horizon-1)
+	if st.release(horizon) {
+		st.fire(horizon, horizon-1)
+	}
+	return st.left <= 0 && m.Due(s) != instant.None && m.Due(s) <= clock
 }
+
+// maxPlayed is how many messages and deadlines one Advance plays at most.
+const maxPlayed = 1000
 
 // Finish ends a replay: all held messages are applied, then deadlines up to and
 // including until fire. What is found here is detected at its own effective time.
@@ -201,40 +220,69 @@ type step struct {
 	customer string
 	detected instant.Instant // instant.None: the effective time
 	out      *Output
+	bounded  bool // by left, the messages and deadlines that it may still play
+	left     int
 }
 
-// release applies the held messages up to horizon, each after the deadlines before it.
-func (st *step) release(horizon int64) {
-	s := st.s
-	for len(s.held) > 0 && s.held[0].at <= horizon {
-		in := s.held[0]
-		s.held = slices.Delete(s.held, 0, 1)
-		if s.begun && in.at >= s.frontier {
-			st.fire(in.at, in.at-1)
+// spent takes one message or deadline off what the step may still play, and reports
+// whether nothing was left.
+func (st *step) spent() bool {
+	st.left--
+	return st.bounded && st.left < 0
+}
+
+// release applies the held messages up to horizon, each after the deadlines before
+// it; false if the step may not play as much.
+func (st *step) release(horizon int64) bool {
+	for s := st.s; len(s.held) > 0 && s.held[0].at <= horizon; {
+		if !st.releaseFirst() {
+			return false
 		}
-		st.m.prepare(s)
-		st.apply(&in)
 	}
-	if len(s.held) == 0 {
+	return true
+}
+
+// releaseFirst applies the earliest held message, after the deadlines before it;
+// false if the step may not play as much.
+func (st *step) releaseFirst() bool {
+	s := st.s
+	if at := s.held[0].at; s.begun && at >= s.frontier && !st.fire(at, at-1) || st.spent() {
+		return false
+	}
+	in := s.held[0]
+	if s.heldSized == len(s.held) {
+		s.heldSize -= in.size()
+		s.heldSized--
+	}
+	s.held[0] = input{}
+	if s.held = s.held[1:]; len(s.held) == 0 {
 		s.held = nil
 	}
+	st.m.prepare(s)
+	st.apply(&in)
+	return true
 }
 
 // fire plays the deadlines up to limit, and the customer's end up to endLimit. A
-// deadline that changes nothing leaves no trace but the next deadline.
-func (st *step) fire(limit, endLimit int64) {
+// deadline that changes nothing leaves no trace but the next deadline. It is false
+// if the step may not play them all.
+func (st *step) fire(limit, endLimit int64) bool {
 	for st.s.begun {
 		end := st.m.expiry(st.s)
 		switch next := st.s.deadline; {
 		case next <= limit && next <= end:
+			if st.spent() {
+				return false
+			}
 			st.evaluate(next, cause{kind: record.CauseDeadline}, bitset{})
 		case end <= endLimit:
 			st.expire(end)
-			return
+			return true
 		default:
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // cause is why an evaluation takes place.
@@ -277,9 +325,10 @@ func (st *step) apply(in *input) {
 }
 
 func (st *step) applyTraits(in *input, dirty *bitset) {
+	used := -1 // what the traits take, once it matters
 	set := func(name string, raw []byte) bool {
 		raw = oneLine(raw)
-		if st.s.setTrait(name, raw, in.at) {
+		if st.roomForTrait(name, raw, in.at, &used) && st.s.setTrait(name, raw, in.at) {
 			st.out.Changed = true
 			if bit, ok := st.m.traitBits[name]; ok {
 				dirty.set(bit)
@@ -323,7 +372,7 @@ func (st *step) expire(at int64) {
 		rec.Segment, rec.Sequence = open.name, open.sequence+1
 		rec.SetID()
 	}
-	s.end()
+	m.end(s)
 	out.Changed, out.Ended = true, true
 }
 

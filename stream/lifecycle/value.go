@@ -135,14 +135,27 @@ func (v value) readNumber() value {
 	return v
 }
 
+// each calls fn with a list's members until it returns false.
+func (v value) each(fn func(value) bool) {
+	if v.raw != nil {
+		event.Elements(v.raw, func(raw []byte) bool { return fn(fromJSON(raw)) })
+		return
+	}
+	for _, item := range v.list {
+		if !fn(item) {
+			return
+		}
+	}
+}
+
 // elements are a list's members.
 func (v value) elements() []value {
 	if v.raw == nil {
 		return v.list
 	}
 	var out []value
-	event.Elements(v.raw, func(raw []byte) bool {
-		out = append(out, fromJSON(raw))
+	v.each(func(item value) bool {
+		out = append(out, item)
 		return true
 	})
 	return out

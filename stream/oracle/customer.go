@@ -51,7 +51,7 @@ func (o *Oracle) newLife(id string) *life {
 // begin forgets everything: the next message is the customer's first.
 func (l *life) begin() {
 	l.messages, l.history = nil, l.oracle.historyOf(nil)
-	l.standing = standing{stage: map[string]string{}, since: map[string]instant.Instant{}, in: map[string]string{}}
+	l.standing = standing{stage: map[string]string{}, since: map[string]instant.Instant{}, in: map[string]string{}, named: map[string][]string{}}
 	l.frontier, l.latest = instant.None, instant.None
 	l.stageSeq, l.segSeq = map[string]int64{}, map[string]int64{}
 	l.ids, l.keys = nil, map[string][]string{}
@@ -80,6 +80,9 @@ func (l *life) accept(m *Message) {
 	}
 	l.held = append(l.held, a)
 	l.pass(m.At, clock)
+	for l.oracle.tooManyHeld(l.held) {
+		l.applyEarliest(at(clock))
+	}
 }
 
 // pass lets the customer's clock come to where a message puts it.
@@ -129,13 +132,14 @@ func (l *life) applyHeld(horizon instant.Instant, detected func(instant.Instant)
 			still = append(still, a)
 		}
 	}
-	l.held = still
 	sort.SliceStable(due, func(i, j int) bool {
 		a, b := due[i].message, due[j].message
 		return a.At < b.At || a.At == b.At && a.messageID < b.messageID
 	})
-	for _, a := range due {
+	for i, a := range due { // who ends before it leaves it, and those behind it, to who begins anew
+		l.held = slices.Concat(due[i:], still)
 		l.play(a.message.At, true, detected)
+		l.held = slices.Concat(due[i+1:], still)
 		l.apply(a, detected)
 	}
 }

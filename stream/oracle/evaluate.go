@@ -17,10 +17,11 @@ type standing struct {
 	stage map[string]string          // by model
 	since map[string]instant.Instant // by model
 	in    map[string]string          // by segment of the definition: its full name, "" if not in it
+	named map[string][]string        // by `by:` segment: the values that have named one
 }
 
 func (s standing) clone() standing {
-	return standing{stage: maps.Clone(s.stage), since: maps.Clone(s.since), in: maps.Clone(s.in)}
+	return standing{stage: maps.Clone(s.stage), since: maps.Clone(s.since), in: maps.Clone(s.in), named: maps.Clone(s.named)}
 }
 
 func (s standing) equal(t standing) bool {
@@ -48,7 +49,7 @@ func (o *Oracle) evaluate(h *history, s standing, now instant.Instant) standing 
 			}
 		case it.by != nil:
 			v.standing.in[it.name] = ""
-			if s, ok := v.scope().eval(it.by).jsonText(); ok && len(s) <= 256 {
+			if s, ok := v.scope().eval(it.by).jsonText(); ok && len(s) <= 256 && o.mayName(v.standing.named, it.name, s) {
 				v.standing.in[it.name] = it.name + "=" + s
 			}
 		default:

@@ -42,6 +42,7 @@ type applied struct {
 type trait struct {
 	at    instant.Instant
 	value any // nil: unknown
+	bytes int // of its JSON text
 }
 
 // history is everything that follows from the applied messages alone.
@@ -57,10 +58,15 @@ func (o *Oracle) historyOf(messages []applied) *history {
 	h := &history{occurrences: map[string][]occurrence{}, traits: map[string]trait{}}
 	for _, a := range messages {
 		h.known = h.known || a.message.userID != ""
-		for name, v := range a.message.traits() {
-			if old, ok := h.traits[name]; !ok || a.message.At >= old.at {
-				h.traits[name] = trait{a.message.At, v}
+		for _, said := range a.message.traits() {
+			old, ok := h.traits[said.name]
+			if ok && a.message.At < old.at {
+				continue
 			}
+			if !o.hasRoom(h.traits, said) {
+				continue
+			}
+			h.traits[said.name] = trait{a.message.At, said.value, said.bytes}
 		}
 		for event, occ := range a.occurrences {
 			h.occurrences[event] = append(h.occurrences[event], occ)

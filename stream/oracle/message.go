@@ -124,32 +124,71 @@ func (m *Message) uniqueText(property string) (string, bool) {
 	return string(properties[property]), true
 }
 
-// traits are what the message says about the person.
-func (m *Message) traits() map[string]any {
-	switch m.kind {
-	case "identify":
-		o, _ := m.fields["traits"].(map[string]any)
-		return o
-	case "group":
-		said := map[string]any{}
-		o, _ := m.at("context", "traits").(map[string]any)
-		for k, v := range o {
-			said[k] = v
-		}
-		if m.groupID != "" {
-			said["group"] = m.groupID
-		}
-		return said
-	default:
-		o, _ := m.at("context", "traits").(map[string]any)
-		return o
+// said is one trait as a message says it.
+type said struct {
+	name  string
+	value any
+	bytes int // of its JSON text
+}
+
+// traits are what the message says about the person, in the order of its text.
+func (m *Message) traits() []said {
+	var out []said
+	if m.kind == "identify" {
+		out = members(m.raw("traits"))
+	} else {
+		out = members(m.raw("context", "traits"))
 	}
+	if m.kind == "group" && m.groupID != "" {
+		out = append(out, said{"group", m.groupID, len(m.groupID) + len(`""`)})
+	}
+	return out
+}
+
+// members are those of the JSON object raw, equal names one by one.
+func members(raw json.RawMessage) []said {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil
+	}
+	var out []said
+	for d.More() {
+		name, err := d.Token()
+		var text json.RawMessage
+		if err != nil || d.Decode(&text) != nil {
+			return nil // Decode has read it before
+		}
+		var v any
+		n := json.NewDecoder(bytes.NewReader(text))
+		n.UseNumber()
+		if n.Decode(&v) != nil {
+			return nil
+		}
+		out = append(out, said{name.(string), v, len(text)})
+	}
+	return out
+}
+
+// raw is the JSON text at a path of objects; nil if there is none, or null.
+func (m *Message) raw(path ...string) json.RawMessage {
+	text := json.RawMessage(m.line)
+	for _, key := range path {
+		var o map[string]json.RawMessage
+		if json.Unmarshal(text, &o) != nil {
+			return nil
+		}
+		text = o[key]
+	}
+	if string(text) == "null" {
+		return nil
+	}
+	return text
 }
 
 // title is what a record's cause calls the message: its event, else its type.
 func (m *Message) title() string {
 	if m.event != "" {
-		return m.event
+		return cut(m.event)
 	}
-	return m.kind
+	return cut(m.kind)
 }

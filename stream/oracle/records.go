@@ -4,6 +4,7 @@ package oracle
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 
 	"lapwing/schemas/instant"
@@ -63,7 +64,8 @@ func (it item) when(stage string) string {
 	return ""
 }
 
-// expire writes the closing records and forgets the customer.
+// expire writes the closing records and forgets the customer, but for what is known
+// of the messages that still wait: they are of who begins anew.
 func (l *life) expire(now, detected instant.Instant) {
 	cause := record.Cause{Type: record.CauseExpired, EventTime: instant.None}
 	for _, m := range l.oracle.def.Models {
@@ -77,7 +79,20 @@ func (l *life) expire(now, detected instant.Instant) {
 		r.Segment = name
 		l.emit(r)
 	}
+	ids, keys := l.ids, l.keys
 	l.begin()
+	for _, r := range ids {
+		if slices.ContainsFunc(l.held, func(a applied) bool { return a.message.messageID == r.id }) {
+			l.ids = append(l.ids, r)
+		}
+	}
+	for event, read := range keys {
+		for _, key := range read {
+			if slices.ContainsFunc(l.held, func(a applied) bool { occ := a.occurrences[event]; return occ.hasKey && occ.key == key }) {
+				l.keys[event] = append(l.keys[event], key)
+			}
+		}
+	}
 }
 
 // segments are those the customer is in, by name.

@@ -80,7 +80,8 @@ func (st *stage) receive(customer string, at instant.Instant, told string, text 
 		st.duplicate = true
 	case lifecycle.Held:
 		clock := a.state.Clock()
-		st.model.Advance(&a.state, a.id, clock, clock, &st.output)
+		for st.model.Advance(&a.state, a.id, clock, clock, &st.output) { // in portions
+		}
 	case lifecycle.Applied:
 	}
 	st.collect(a)

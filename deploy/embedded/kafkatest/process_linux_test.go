@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lapwing/deploy/embedded/kafkabroker"
 )
 
 const childEnv = "LAPWING_TEST_KAFKA_CHILD"
@@ -21,15 +23,12 @@ func TestChild(t *testing.T) {
 		return
 	}
 	k := Start(t)
-	fmt.Printf("broker %d\n", k.proc.p.Pid)
+	fmt.Printf("broker %d\n", k.broker.PID())
 	<-t.Context().Done()
 }
 
 func TestBrokerDiesWithTheTestProcess(t *testing.T) {
-	if _, err := findJava(t.Context()); err != nil {
-		lacking(t, err)
-	}
-	if _, err := fetchJars(t.Context(), func(string) {}); err != nil {
+	if err := kafkabroker.Prepare(t.Context(), nil); err != nil {
 		lacking(t, err)
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v")
