@@ -259,7 +259,10 @@ func explainOverload(message string) string {
 	applied = strings.NewReplacer("double", "number", "string", "text", "bool", "condition", "dyn", "any value").Replace(applied)
 	for _, f := range functions {
 		if f.name == name {
-			return fmt.Sprintf("%s(%s) is written %s", name, applied, f.usage())
+			if f.bound != "" && strings.Count(applied, ",")+1 == len(f.args)-1 {
+				return fmt.Sprintf("%s(%s) is written %s: %s", name, applied, f.signature, f.bound)
+			}
+			return fmt.Sprintf("%s(%s) is written %s", name, applied, f.signature)
 		}
 	}
 	shown := strings.Trim(strings.ReplaceAll(name, "_", " "), " ")

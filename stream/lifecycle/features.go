@@ -24,7 +24,7 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 		}
 		places[i] = x.place(x.text, x.ast, arg)
 		if !ok {
-			x.problem(places[i], "the %s of %s is a text written out, such as %s", argumentNames[f.args[i]], f.name, f.usage())
+			x.problem(places[i], "the %s of %s is a text written out, such as %s", argumentNames[f.args[i]], f.name, f.signature)
 			return constant(value{})
 		}
 		texts[i] = string(lit)

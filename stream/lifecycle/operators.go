@@ -361,7 +361,7 @@ func textTest(a, b node, test func(s, part string) bool) node {
 // matching takes a constant pattern: RE2, whose time is linear in the text.
 func (x *exprCompiler) matching(e celast.Expr, a, b node) node {
 	if b.lit == nil || b.lit.kind != isText {
-		x.problem(x.place(x.text, x.ast, e), "matches() takes a pattern written out")
+		x.problem(x.place(x.text, x.ast, e), "matches() takes a pattern written out: it is compiled once, not for each message")
 		return constant(value{})
 	}
 	re, err := regexp.Compile(b.lit.s)
