@@ -28,6 +28,7 @@ segments:
   - {name: max, by: "never('probe') ? 0 : max('purchase', '30d')"}
   - {name: unique, by: "never('probe') ? 0 : unique('purchase', 'order_id', '30d')"}
   - {name: days, by: "never('probe') ? 0 : days('purchase', '30d')"}
+  - {name: since, by: "never('probe') ? 0 : count_since('purchase', 'visit')"}
   - {name: visits, by: "count('visit')"}
 `
 

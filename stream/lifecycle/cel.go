@@ -97,13 +97,18 @@ func declarations(s scope) []cel.EnvOption {
 		}
 		opts = append(opts, cel.Variable("at", ts), cel.Variable("local", ts))
 	case scopeCondition:
-		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn}
+		span := cel.DurationType
+		opts = append(opts, fn(operators.Multiply, span, n, span), fn(operators.Multiply, span, span, n))
+		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn, resultSpan: span}
 		for _, f := range functions {
 			args := make([]*cel.Type, 0, len(f.args))
-			for i := range f.args {
+			for i, a := range f.args {
+				if a == argSpan {
+					opts = append(opts, fn(f.name, results[f.result], append(slices.Clone(args), span)...))
+				}
 				args = append(args, t)
 				if i+1 >= f.required {
-					opts = append(opts, fn(f.name, results[f.result], append([]*cel.Type(nil), args...)...))
+					opts = append(opts, fn(f.name, results[f.result], slices.Clone(args)...))
 				}
 			}
 			if len(f.args) == 0 {
@@ -251,14 +256,20 @@ func (c *compiler) undeclared(name string) string {
 	return fmt.Sprintf("%s is not known here%s", name, didYouMean(name, append(names, messageNames...)))
 }
 
+// typeNames are what people call CEL's types.
+var typeNames = strings.NewReplacer("double", "number", "string", "text", "bool", "condition", "google.protobuf.Duration", "duration", "dyn", "any value")
+
 // explainOverload says in plain words that an operator or function got the wrong arguments.
 func explainOverload(message string) string {
 	rest := strings.TrimPrefix(message, "found no matching overload for '")
 	name, applied, _ := strings.Cut(rest, "'")
 	applied = strings.TrimSuffix(strings.TrimPrefix(applied, " applied to '("), ")'")
-	applied = strings.NewReplacer("double", "number", "string", "text", "bool", "condition", "dyn", "any value").Replace(applied)
+	applied = typeNames.Replace(applied)
 	for _, f := range functions {
 		if f.name == name {
+			if strings.Contains(applied, "duration") && slices.Contains(f.args, argWindow) {
+				return fmt.Sprintf("the window of %s is written out, such as '90d': %s; a rhythm can be the window of idle and seen", name, f.fixed())
+			}
 			if f.bound != "" && strings.Count(applied, ",")+1 == len(f.args)-1 {
 				return fmt.Sprintf("%s(%s) is written %s: %s", name, applied, f.signature, f.bound)
 			}
@@ -270,6 +281,14 @@ func explainOverload(message string) string {
 		shown = operator
 	}
 	return fmt.Sprintf("%s cannot be applied to (%s)", shown, applied)
+}
+
+// fixed is why the function's window must be known beforehand.
+func (f function) fixed() string {
+	if f.name == "first" || f.name == "stage_for" {
+		return "with one that moves with every event it would come and go"
+	}
+	return "what it keeps of a customer is settled by it before any event comes"
 }
 
 // slips are what people coming from other languages write, by what the parser says of it.

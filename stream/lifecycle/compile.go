@@ -267,7 +267,7 @@ func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps 
 		return nil
 	}
 	if t := ast.GetType(ast.Expr().ID()).String(); t != "bool" && t != "dyn" {
-		c.problem(text.Pos, "this is a %s, and a condition is true or false", strings.NewReplacer("double", "number", "string", "text").Replace(t))
+		c.problem(text.Pos, "this is a %s, and a condition is true or false", typeNames.Replace(t))
 		return nil
 	}
 	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}

@@ -254,7 +254,11 @@ func (s *sampler) condition(depth int) string {
 	if s.chance(25) && len(s.models)+len(s.named) > 0 {
 		return s.reference()
 	}
-	switch s.IntN(18) {
+	switch s.IntN(20) {
+	case 18:
+		return pick(s, "idle", "idle", "seen") + "(" + s.event() + ", " + s.rhythm() + ")"
+	case 19:
+		return s.rhythm() + pick(s, " >= ", " > ", " < ", " <= ", " == ", " != ") + pick(s, s.rhythm(), s.window(), "'0s'", "params.gap")
 	case 14:
 		return s.number(0) + pick(s, " > ", " == ", " <= ") + s.number(0)
 	case 15:
@@ -297,7 +301,9 @@ func (s *sampler) number(depth int) string {
 		return "(" + s.number(depth-1) + pick(s, " + ", " - ", " * ", " / ") + pick(s, s.number(depth-1), "3", "0.5") + ")"
 	}
 	value := "'" + pick(s, s.amounts...) + "'"
-	switch s.IntN(10) {
+	switch s.IntN(11) {
+	case 10:
+		return "count_since(" + s.event() + ", " + s.event() + ")"
 	case 0:
 		return "count(" + s.event() + ")"
 	case 1, 2:
@@ -313,6 +319,12 @@ func (s *sampler) number(depth int) string {
 	default:
 		return "count_from(" + s.event() + ", " + s.event() + ", " + s.window() + ")"
 	}
+}
+
+// rhythm is a duration that is the customer's own.
+func (s *sampler) rhythm() string {
+	return fmt.Sprintf(pick(s, "rhythm(%s)", "rhythm(%s)", "2 * rhythm(%s)", "rhythm(%s) * 0.5", "0.3333 * rhythm(%s)", "params.enough * rhythm(%s)",
+		"1000000 * rhythm(%s)", "rhythm(%s) * 0.0001"), s.event())
 }
 
 func (s *sampler) reference() string {

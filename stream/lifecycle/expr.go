@@ -40,10 +40,12 @@ type node struct {
 	b   func(*eval) tri
 	n   func(*eval) (decimal.Decimal, bool)
 	lit *value // constants
-	// windowed is set for count(e, w): a comparison with a constant needs to look
-	// no further than that.
+	// windowed is set for counts of the newest instants: a comparison with a constant
+	// needs to look no further than that.
 	windowed func(limit int) func(*eval) (decimal.Decimal, bool)
-	taken    *bool // set once windowed has been used
+	coarser  bool  // with `resolution: 1h` the count would have no bound
+	span     span  // of durations
+	taken    *bool // set once windowed, or span, has been used
 }
 
 func boolNode(f func(*eval) tri) node {

@@ -3,6 +3,8 @@
 package lifecycle
 
 import (
+	"math"
+
 	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 
@@ -17,12 +19,20 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 	call := e.AsCall()
 	texts := make([]string, len(call.Args()))
 	places := make([]definition.Pos, len(call.Args()))
+	a := resolved{window: never}
 	for i, arg := range call.Args() {
 		lit, ok := types.String(""), false
 		if arg.Kind() == celast.LiteralKind {
 			lit, ok = arg.AsLiteral().(types.String)
 		}
 		places[i] = x.place(x.text, x.ast, arg)
+		before := len(x.problems)
+		if !ok && f.args[i] == argSpan {
+			a.span, ok = x.windowArgument(arg)
+		}
+		if len(x.problems) > before {
+			return constant(value{})
+		}
 		if !ok {
 			x.problem(places[i], "the %s of %s is a text written out, such as %s", argumentNames[f.args[i]], f.name, f.signature)
 			return constant(value{})
@@ -30,9 +40,10 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 		texts[i] = string(lit)
 	}
 	before := len(x.problems)
-	a := resolved{window: never}
 	for i, kind := range f.args[:len(texts)] {
-		x.resolve(&a, kind, texts[i], places[i])
+		if kind != argSpan || a.span == nil {
+			x.resolve(&a, kind, texts[i], places[i])
+		}
 	}
 	if len(x.problems) > before {
 		return constant(value{})
@@ -44,6 +55,7 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 type resolved struct {
 	events   []*eventDef
 	window   int64 // never: all time
+	span     span  // of a window that is a rhythm
 	offset   int64
 	property string
 	trait    string
@@ -63,7 +75,7 @@ func (x *exprCompiler) resolve(a *resolved, kind argument, text string, place de
 		}
 		x.reads.set(e.bit)
 		a.events = append(a.events, e)
-	case argWindow:
+	case argWindow, argSpan:
 		d, err := definition.ParseWindow(text)
 		if err != nil {
 			x.problem(place, "%v", err)
@@ -157,6 +169,9 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		e = a.events[0]
 	}
 	w := a.window
+	if a.span != nil {
+		return x.ownWindow(f, e, a.span)
+	}
 	switch f.name {
 	case "never":
 		return boolNode(func(ev *eval) tri { return truth(ev.s.of(e).total(e) == 0) })
@@ -181,8 +196,12 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 			s, o := ev.s.of(e), ev.s.of(other)
 			return truth(s.total(e) > 0 && (o.total(other) == 0 || s.last(e) > o.last(other)))
 		})
+	case "rhythm":
+		return x.rhythmOf(e, call)
 	case "count":
 		return x.buildCount(e, w, call)
+	case "count_since":
+		return x.countSince(e, a.events[1], call)
 	case "sum", "avg", "min", "max":
 		which := map[string]statistic{"sum": statSum, "avg": statAvg, "min": statMin, "max": statMax}[f.name]
 		e.retain(maxKept, w)
@@ -276,15 +295,33 @@ func (x *exprCompiler) buildCount(e *eventDef, w int64, call celast.Expr) node {
 	if e.resolution != 0 {
 		return numberNode(windowed(maxKept))
 	}
-	// A comparison with a constant takes windowed; only if none does, the count
-	// looks at all that can be kept.
-	n := node{windowed: windowed, taken: new(bool)}
+	return x.newestOnly(call, windowed, true)
+}
+
+// countSince counts the occurrences of e after the last of other.
+func (x *exprCompiler) countSince(e, other *eventDef, call celast.Expr) node {
+	return x.newestOnly(call, func(limit int) func(*eval) (decimal.Decimal, bool) {
+		e.retain(limit, never)
+		return func(ev *eval) (decimal.Decimal, bool) {
+			since := int64(math.MinInt64)
+			if o := ev.s.of(other); o.total(other) > 0 {
+				since = o.last(other)
+			}
+			return decimal.FromInt(ev.s.of(e).countBetween(e, since, never))
+		}
+	}, false)
+}
+
+// newestOnly is a count of the newest instants. A comparison with a constant takes
+// windowed; only if none does, the count looks at all that can be kept.
+func (x *exprCompiler) newestOnly(call celast.Expr, windowed func(limit int) func(*eval) (decimal.Decimal, bool), coarser bool) node {
+	n := node{windowed: windowed, coarser: coarser, taken: new(bool)}
 	var all func(*eval) (decimal.Decimal, bool)
 	n.n = func(ev *eval) (decimal.Decimal, bool) { return all(ev) }
 	n.v = func(ev *eval) value { return number(all(ev)) }
 	x.atEnd = append(x.atEnd, func() {
 		if !*n.taken {
-			x.warnNewest(call)
+			x.warnNewest(call, coarser)
 			all = windowed(maxKept)
 		}
 	})

@@ -9,6 +9,7 @@ const (
 	resultBool result = iota
 	resultNumber
 	resultAny
+	resultSpan // a duration
 )
 
 // argument is what a function's argument names; all are constant texts.
@@ -17,6 +18,7 @@ type argument uint8
 const (
 	argEvent argument = iota
 	argWindow
+	argSpan   // a window that may be the customer's own rhythm
 	argOffset // a duration that may be negative
 	argProperty
 	argTrait
@@ -26,7 +28,7 @@ const (
 )
 
 var argumentNames = map[argument]string{
-	argEvent: "event", argWindow: "window", argOffset: "offset", argProperty: "property",
+	argEvent: "event", argWindow: "window", argSpan: "window", argOffset: "offset", argProperty: "property",
 	argTrait: "trait", argModel: "model", argStage: "stage", argSegment: "segment",
 }
 
@@ -57,8 +59,8 @@ const (
 	costSeveral   = "one step for each instant in the window, after each event of that name and whenever one of them leaves the window"
 )
 
-// functions are in the order of the reference: what happened, how much of it, then
-// what is known of the customer and where it stands.
+// functions are in the order of the reference: what happened and when, how much of it,
+// then what is known of the customer and where it stands.
 var functions = []function{
 	{
 		name: "never", args: []argument{argEvent}, required: 1, result: resultBool,
@@ -69,19 +71,19 @@ var functions = []function{
 		state:     stateTally,
 	},
 	{
-		name: "seen", args: []argument{argEvent, argWindow}, required: 2, result: resultBool,
+		name: "seen", args: []argument{argEvent, argSpan}, required: 2, result: resultBool,
 		signature: "seen(event, window)",
 		summary:   "The customer did it lately.",
-		exact:     "True while the last occurrence lies in (now - window, now]: it ends exactly at last + window. False for who never did it.",
-		cost:      costConstant,
+		exact:     "True while the last occurrence lies in (now - window, now]: it ends exactly at last + window. False for who never did it. The window may be a rhythm: unknown while that is unknown.",
+		cost:      costConstant + ", with a rhythm that of rhythm()",
 		state:     stateTally,
 	},
 	{
-		name: "idle", args: []argument{argEvent, argWindow}, required: 2, result: resultBool,
+		name: "idle", args: []argument{argEvent, argSpan}, required: 2, result: resultBool,
 		signature: "idle(event, window)",
 		summary:   "The customer did it once, but not lately.",
-		exact:     "True from exactly last + window on, until it happens again. False for who never did it: for those, write never(event) || idle(event, window).",
-		cost:      costConstant,
+		exact:     "True from exactly last + window on, until it happens again. False for who never did it: for those, write never(event) || idle(event, window). The window may be a rhythm, as in idle('purchase', 2 * rhythm('purchase')): unknown while that is unknown.",
+		cost:      costConstant + ", with a rhythm that of rhythm()",
 		state:     stateTally,
 	},
 	{
@@ -101,6 +103,16 @@ var functions = []function{
 		state:     stateTally,
 	},
 	{
+		name: "rhythm", args: []argument{argEvent}, required: 1, result: resultSpan,
+		signature: "rhythm(event)",
+		summary:   "The customer's own pace: the median time between two occurrences.",
+		exact: "The median of the gaps between successive instants among the newest 4,096 occurrences, in event time; equal instants are a gap of 0. Of an even number of gaps it is the mean of " +
+			"the middle two, cut to the millisecond. Unknown with fewer than 2 gaps (3 occurrences). It is a duration: the window of idle and seen, alone or times a number above 0 that is written out " +
+			"(the product is cut to the millisecond, a window is at least 1 ms and at most 3,660 days), or compared with a duration or another rhythm: rhythm('purchase') <= '30d'.",
+		cost:  "up to five looks at each instant kept, after each event of that name and at each deadline of a condition that reads it; no memory",
+		state: "the newest 4,096 instants, once per event: 2 to 7 bytes each",
+	},
+	{
 		name: "count", args: []argument{argEvent, argWindow}, required: 1, result: resultNumber,
 		signature: "count(event[, window])",
 		summary:   "How often the customer did it.",
@@ -110,6 +122,15 @@ var functions = []function{
 		cost: "a binary search in the instants kept; without a window constant; with `resolution: 1h` one step for each hour of the window that has occurrences",
 		state: "compared with a number n: the newest n instants of the window, 2 to 7 bytes each, else the newest 4,096; without a window the number alone; with " +
 			"`resolution: 1h` up to 17 bytes for each hour of the longest window that has occurrences, once for each remainder of windows by an hour",
+	},
+	{
+		name: "count_since", args: []argument{argEvent, argEvent}, required: 2, result: resultNumber,
+		signature: "count_since(event, other)",
+		summary:   "How often the customer did the first since it last did the other.",
+		exact: "The number of occurrences of the first event that are strictly later than the other's last; of the same instant: not counted. All of them if the other never happened. " +
+			"It reads the newest 4,096, so that compared with a number it may be at most 4,096.",
+		cost:  "a binary search in the instants kept",
+		state: "compared with a number n: the newest n instants of the first event, 2 to 7 bytes each, else the newest 4,096; of the other the last",
 	},
 	{
 		name: "sum", args: []argument{argEvent, argWindow}, required: 1, result: resultNumber,

@@ -65,6 +65,9 @@ func (x *exprCompiler) call(e celast.Expr) node {
 	case operators.Subtract:
 		return arithmetic(args[0], args[1], func(a, b decimal.Decimal) (decimal.Decimal, bool) { return decimal.Add(a, -b) })
 	case operators.Multiply:
+		if args[0].span != nil || args[1].span != nil {
+			return x.times(e, args[0], args[1])
+		}
 		return arithmetic(args[0], args[1], decimal.Mul)
 	case operators.Divide:
 		return arithmetic(args[0], args[1], decimal.Div)
@@ -123,6 +126,9 @@ func junction(a, b func(*eval) tri, and bool) node {
 
 // equality tests equal values.
 func (x *exprCompiler) equality(e celast.Expr, a, b node, negate bool) node {
+	if a.span != nil || b.span != nil {
+		return x.spans(e, a, b, func(sign int) bool { return (sign == 0) != negate })
+	}
 	x.warnTypes(e, a, b)
 	a, b = x.narrowed(e, a, b, false), x.narrowed(e, b, a, false)
 	av, bv := a.v, b.v
@@ -135,7 +141,7 @@ func (x *exprCompiler) equality(e celast.Expr, a, b node, negate bool) node {
 	})
 }
 
-// narrowed lets count(e, w), compared with a constant, look at no more of the
+// narrowed lets a count, compared with a constant, look at no more of the
 // newest instants than decide: for count >= c and count < c (reaching) these are
 // ceil(c), for the other comparisons floor(c) + 1.
 func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) node {
@@ -144,11 +150,15 @@ func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) nod
 	}
 	*n.taken = true
 	if other.lit == nil || other.lit.kind != isNumber {
-		x.warnNewest(e)
+		x.warnNewest(e, n.coarser)
 		return numberNode(n.windowed(maxKept))
 	}
 	if other.lit.n > maxKept*decimal.Scale {
-		x.problem(x.place(x.text, x.ast, e), "a count is compared with at most %d, unless its event has `resolution: 1h`", maxKept)
+		unless := ""
+		if n.coarser {
+			unless = ", unless its event has `resolution: 1h`"
+		}
+		x.problem(x.place(x.text, x.ast, e), "a count is compared with at most %d%s", maxKept, unless)
 		return n
 	}
 	limit := int(other.lit.n / decimal.Scale)
@@ -159,8 +169,12 @@ func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) nod
 }
 
 // warnNewest says of a count that is not simply compared with a number how far it looks.
-func (x *exprCompiler) warnNewest(e celast.Expr) {
-	x.warn(x.place(x.text, x.ast, e), "this count reads the newest %d instants of a customer; with `resolution: 1h` on its event it reads all", maxKept)
+func (x *exprCompiler) warnNewest(e celast.Expr, coarser bool) {
+	advice := ""
+	if coarser {
+		advice = "; with `resolution: 1h` on its event it reads all"
+	}
+	x.warn(x.place(x.text, x.ast, e), "this count reads the newest %d instants of a customer%s", maxKept, advice)
 }
 
 // staticKind is what a node can only be; isUnknown if it may be anything.
@@ -189,6 +203,9 @@ func (x *exprCompiler) warnTypes(e celast.Expr, a, b node) {
 
 // comparison orders two values; reaching tells >= and < (seen from a) from > and <=.
 func (x *exprCompiler) comparison(e celast.Expr, a, b node, reaching bool, holds func(sign int) bool) node {
+	if a.span != nil || b.span != nil {
+		return x.spans(e, a, b, holds)
+	}
 	x.warnTypes(e, a, b)
 	a, b = x.narrowed(e, a, b, reaching), x.narrowed(e, b, a, !reaching)
 	if a.n != nil && b.n != nil {

@@ -195,6 +195,9 @@ func (s scope) ordered(op string, a, b value) value {
 }
 
 func (s scope) arithmetic(op string, a, b value) value {
+	if op == operators.Multiply && (a.kind == span || b.kind == span) {
+		return times(a, b)
+	}
 	x, y := a.number, b.number
 	if s.value {
 		x, y = a.numeric(), b.numeric()

@@ -43,8 +43,8 @@ type view struct {
 // if there is no window.
 func (v view) window(event string, args []value, at int, newestOnly bool) []occurrence {
 	occs := v.history.occurrences[event]
-	if newestOnly && len(occs) > newest {
-		occs = occs[len(occs)-newest:]
+	if newestOnly {
+		occs = lastOf(occs)
 	}
 	if len(args) <= at {
 		return occs
@@ -84,7 +84,7 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 		}
 		return ""
 	}
-	span := func(i int) time.Duration { d, _ := parseDuration(arg(i)); return d }
+	length := func(i int) time.Duration { d, _ := parseDuration(arg(i)); return d }
 	first, last, happened := v.firstAndLast(arg(0))
 	switch name {
 	case "never":
@@ -108,22 +108,40 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 		}
 		return ofInt(len(texts)), true
 	case "first": // exact whatever the resolution, as seen and idle are
-		return ofBool(happened && first > v.now.Add(-span(1)) && first <= v.now), true
-	case "seen":
-		return ofBool(happened && last > v.now.Add(-span(1))), true
-	case "idle":
-		return ofBool(happened && last <= v.now.Add(-span(1))), true
+		return ofBool(happened && first > v.now.Add(-length(1)) && first <= v.now), true
+	case "seen", "idle":
+		w := length(1)
+		switch args[1].kind {
+		case unknown:
+			return value{}, true
+		case span:
+			w = asWindow(args[1].span)
+		default:
+		}
+		lately := last > v.now.Add(-w)
+		return ofBool(happened && lately == (name == "seen")), true
 	case "after":
 		_, lastB, happenedB := v.firstAndLast(arg(1))
 		return ofBool(happened && (!happenedB || last > lastB)), true
 	case "count_from":
 		n := 0
 		for _, occ := range v.history.occurrences[arg(1)] {
-			if happened && occ.at > first && occ.at <= first.Add(span(2)) {
+			if happened && occ.at > first && occ.at <= first.Add(length(2)) {
 				n++
 			}
 		}
 		return ofInt(n), true
+	case "count_since":
+		_, lastB, happenedB := v.firstAndLast(arg(1))
+		n := 0
+		for _, occ := range lastOf(v.history.occurrences[arg(0)]) {
+			if !happenedB || occ.at > lastB {
+				n++
+			}
+		}
+		return ofInt(n), true
+	case "rhythm":
+		return v.history.rhythm(arg(0)), true
 	case "trait":
 		return ofJSON(v.history.traits[arg(0)].value), true
 	case "known":
@@ -136,11 +154,11 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 		if !ok {
 			return value{}, true
 		}
-		return ofBool(at.Add(span(1)) <= v.now), true
+		return ofBool(at.Add(length(1)) <= v.now), true
 	case "in_stage":
 		return ofBool(v.standing.stage[arg(0)] == arg(1)), true
 	case "stage_for":
-		return ofBool(v.standing.stage[arg(0)] == arg(1) && v.standing.since[arg(0)] <= v.now.Add(-span(2))), true
+		return ofBool(v.standing.stage[arg(0)] == arg(1) && v.standing.since[arg(0)] <= v.now.Add(-length(2))), true
 	case "in_segment":
 		for _, in := range v.standing.in {
 			if in == arg(0) {

@@ -10,8 +10,11 @@ import (
 	"lapwing/schemas/instant"
 )
 
-// newest bounds what sum, avg, min, max, unique and days read.
+// newest bounds what sum, avg, min, max, unique, days and the like read.
 const newest = 4096
+
+// lastOf are the newest of them.
+func lastOf(occs []occurrence) []occurrence { return occs[max(0, len(occs)-newest):] }
 
 // occurrence is one time a customer did what an event of the definition names.
 type occurrence struct {
@@ -124,12 +127,13 @@ func derive(source []occurrence, gap time.Duration, first bool) []occurrence {
 
 // instants are those at which, without further messages, something about the
 // customer could change, however improbable: every occurrence plus every duration
-// of the definition, every time held in a trait plus every one of them.
+// of the definition and every rhythm that is a window, every time held in a trait plus every one of them.
 func (o *Oracle) instants(h *history) []instant.Instant {
 	seen := map[instant.Instant]bool{}
+	durations := append(o.ownWindows(h), o.durations...)
 	for _, occs := range h.occurrences {
 		for _, occ := range occs {
-			for _, d := range o.durations {
+			for _, d := range durations {
 				seen[occ.at.Add(d)] = true
 				seen[fullHour(occ.at.Add(d))] = true
 			}

@@ -22,6 +22,7 @@ type Oracle struct {
 	params map[string]value
 	// durations are all that any string of the definition could mean.
 	durations []time.Duration
+	rhythms   []rhythm // all that conditions name
 }
 
 type event struct {
@@ -54,6 +55,7 @@ func New(def *definition.Definition) (*Oracle, error) {
 			return nil
 		}
 		o.collectDurations(x)
+		o.rhythms = append(o.rhythms, o.rhythmsIn(x)...)
 		return x
 	}
 	for _, p := range def.Params {

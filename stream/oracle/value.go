@@ -19,6 +19,7 @@ const (
 	list
 	object
 	moment
+	span
 )
 
 // value is what an expression gives. Only the field of its kind is meant.
@@ -30,6 +31,7 @@ type value struct {
 	list   []any  // as encoding/json gives it
 	object map[string]any
 	moment time.Time
+	span   *big.Int // milliseconds
 }
 
 func ofBool(b bool) value { return value{kind: boolean, truth: b} }
@@ -106,7 +108,7 @@ func equal(a, b value) value {
 	if a.kind == unknown || b.kind == unknown {
 		return value{}
 	}
-	if a.kind != b.kind {
+	if a, b = sameSpan(a, b); a.kind != b.kind {
 		return ofBool(false)
 	}
 	switch a.kind {
@@ -118,6 +120,8 @@ func equal(a, b value) value {
 		return ofBool(a.text == b.text)
 	case moment:
 		return ofBool(a.moment.Equal(b.moment))
+	case span:
+		return ofBool(a.span.Cmp(b.span) == 0)
 	default:
 		return value{} // lists and objects are not compared
 	}
@@ -125,7 +129,7 @@ func equal(a, b value) value {
 
 // compare orders two values of one type; ok is false where there is no order.
 func compare(a, b value) (order int, ok bool) {
-	if a.kind != b.kind {
+	if a, b = sameSpan(a, b); a.kind != b.kind {
 		return 0, false
 	}
 	switch a.kind {
@@ -141,6 +145,8 @@ func compare(a, b value) (order int, ok bool) {
 		return 0, true
 	case moment:
 		return a.moment.Compare(b.moment), true
+	case span:
+		return a.span.Cmp(b.span), true
 	default:
 		return 0, false
 	}
