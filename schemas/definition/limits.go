@@ -23,11 +23,14 @@ type Limits struct {
 	// ByValues is how many values each `by:` segment names in a customer's life. One
 	// beyond names no segment.
 	ByValues int
+	// FavouriteValues is of how many values of a property, those seen last, the texts
+	// are kept for `favourite`. Any other is no favourite.
+	FavouriteValues int
 }
 
 // DefaultLimits hold where the definition sets none.
 func DefaultLimits() Limits {
-	return Limits{Traits: 1000, TraitBytes: 64 << 10, Held: 10_000, HeldBytes: 1 << 20, ByValues: 1000}
+	return Limits{Traits: 1000, TraitBytes: 64 << 10, Held: 10_000, HeldBytes: 1 << 20, ByValues: 1000, FavouriteValues: 256}
 }
 
 // limit is one key of `limits`.
@@ -47,6 +50,7 @@ var limitKeys = []limit{
 	{"held", func(l *Limits) *int { return &l.Held }, 100_000, false},
 	{"held_bytes", func(l *Limits) *int { return &l.HeldBytes }, 4 << 20, true},
 	{"by_values", func(l *Limits) *int { return &l.ByValues }, 10_000, false},
+	{"favourite_values", func(l *Limits) *int { return &l.FavouriteValues }, 4096, false},
 }
 
 func (r *fileReader) readLimits(top *fields) {

@@ -208,7 +208,7 @@ currency: EUR
 dedupe: 0s
 lateness: 15m
 retain: {anonymous: 2w}
-limits: {traits: 50, trait_bytes: 64KiB, held: 100, held_bytes: 1MiB, by_values: 7}
+limits: {traits: 50, trait_bytes: 64KiB, held: 100, held_bytes: 1MiB, by_values: 7, favourite_values: 9}
 publish_from: 2026-03-01T01:00:00.1239+01:00
 params: {big: 500, share: 0.25, low: -1e2, idle: 90d, word: "7", plain: some text, on: true}
 events:
@@ -237,7 +237,7 @@ func TestEverythingOptional(t *testing.T) {
 	if d.Zone.String() != "Europe/Berlin" || d.Currency != "EUR" || d.Dedupe != 0 || d.Lateness != 15*time.Minute || d.AnonymousRetention != 14*day {
 		t.Errorf("zone %v, currency %q, dedupe %v, lateness %v, retain %v", d.Zone, d.Currency, d.Dedupe, d.Lateness, d.AnonymousRetention)
 	}
-	if want := (definition.Limits{Traits: 50, TraitBytes: 64 << 10, Held: 100, HeldBytes: 1 << 20, ByValues: 7}); d.Limits != want || d.LimitsPos == (definition.Pos{}) {
+	if want := (definition.Limits{Traits: 50, TraitBytes: 64 << 10, Held: 100, HeldBytes: 1 << 20, ByValues: 7, FavouriteValues: 9}); d.Limits != want || d.LimitsPos == (definition.Pos{}) {
 		t.Errorf("limits %+v at %v, want %+v", d.Limits, d.LimitsPos, want)
 	}
 	if got := d.PublishFrom.String(); got != "2026-03-01T00:00:00.123Z" {

@@ -82,7 +82,7 @@ var refusals = []struct {
 	{"duration far too long", "lateness: 99999999999999999999999w", "6:11: `lateness`: 99999999999999999999999w is too long: at most 3660d", false},
 	{"retention of nothing", "retain: {anonymous: 0d}", "6:21: `anonymous` must be longer than 0", true},
 	{"retention no mapping", "retain: 90d", "6:9: `retain` must be a mapping with `anonymous`, not a text", true},
-	{"limits no mapping", "limits: 5", "6:9: `limits` must be a mapping with `traits`, `trait_bytes`, `held`, `held_bytes` or `by_values`, not a text", true},
+	{"limits no mapping", "limits: 5", "6:9: `limits` must be a mapping with `traits`, `trait_bytes`, `held`, `held_bytes`, `by_values` or `favourite_values`, not a text", true},
 	{"limits of nothing", "limits: {}", "6:9: `limits` is empty", true},
 	{"unknown key of limits", "limits: {trait: 5}", "6:10: `limits` has no key \"trait\"; did you mean `traits`?", true},
 	{"limit of none", "limits: {traits: 0, by_values: 0, held: 0}", "6:18: `traits` is 0: expected 1 to 10000\n6:32: `by_values` is 0: expected 1 to 10000\n6:41: `held` is 0: expected 1 to 100000", true},

@@ -86,9 +86,10 @@ func (m *Model) stateParts() []part {
 		if e.refund != nil {
 			n += maxKept * keyBytes
 		}
+		n += e.slots * l.FavouriteValues * (maxValueBytes + lengthBytes + instantBytes)
 		parts = append(parts, part{n, d.Events[i].Name.Pos, fmt.Sprintf("event %q", e.name), "have fewer or shorter windows read it, or split the definition"})
 		// What a held message takes for this event beyond what it is charged.
-		held += max(0, maxKeyBytes+2*numberBytes+3*lengthBytes+hashBytes*len(e.props)-heldOccurrence)
+		held += max(0, maxKeyBytes+2*numberBytes+3*lengthBytes+hashBytes*len(e.props)+lengthBytes*e.slots-heldOccurrence)
 	}
 	if m.lateness > 0 {
 		parts = append(parts, part{l.HeldBytes + l.Held*held, limitsPos, "messages that wait under `lateness`", "lower `held_bytes` or `held` in `limits`"})

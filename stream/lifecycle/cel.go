@@ -99,7 +99,7 @@ func declarations(s scope) []cel.EnvOption {
 	case scopeCondition:
 		span := cel.DurationType
 		opts = append(opts, fn(operators.Multiply, span, n, span), fn(operators.Multiply, span, span, n))
-		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn, resultSpan: span}
+		results := map[result]*cel.Type{resultBool: b, resultNumber: n, resultAny: dyn, resultSpan: span, resultText: t}
 		for _, f := range functions {
 			args := make([]*cel.Type, 0, len(f.args))
 			for i, a := range f.args {

@@ -11,7 +11,7 @@ import (
 
 // The encoding of a State, as it stands in the changelog and the local store:
 //
-//	byte     format (2)
+//	byte     format (3)
 //	uvarint  definition version
 //	byte     flags: what of the following is there
 //	varint   clock; newest and frontier as differences from it
@@ -30,8 +30,8 @@ import (
 // them again. Integers that are never negative are uvarints.
 //
 // A format, once released, is read for ever (see codec_format1.go); only the
-// newest is written.
-const stateFormat = 2
+// newest is written. Format 2 is format 3 without the texts of favourites.
+const stateFormat = 3
 
 // ErrState is what every error of DecodeState wraps.
 var ErrState = errors.New("state cannot be read")
@@ -57,6 +57,7 @@ const (
 	flagRead
 	flagOrders
 	flagEarly
+	flagTexts
 )
 
 // Flags of a rule, below its stage in one uvarint.
@@ -248,7 +249,26 @@ func appendSeries(b []byte, e *eventDef, s *series, clock int64) []byte {
 			b = appendEarly(b, r.early)
 		}
 	}
+	if s.texts != nil {
+		flags |= flagTexts
+		for _, known := range *s.texts {
+			b = appendTexts(b, known, clock)
+		}
+	}
 	b[at] = flags
+	return b
+}
+
+// appendTexts leaves out the hashes, and puts the texts behind all else.
+func appendTexts(b []byte, known knownTexts, clock int64) []byte {
+	b = appendUint(b, uint64(len(known)))
+	for i := range known {
+		b = appendUint(b, uint64(len(known[i].text)))
+		b = appendInt(b, clock-known[i].last)
+	}
+	for i := range known {
+		b = append(b, known[i].text...)
+	}
 	return b
 }
 
@@ -366,6 +386,12 @@ func appendInput(b []byte, in *input, clock int64) []byte {
 		b = appendUint(b, uint64(len(c.props)))
 		for _, p := range c.props {
 			b = appendHash(b, p)
+		}
+		for _, t := range c.texts { // as many as the definition says
+			b = append(b, flag(t.given, 1))
+			if t.given {
+				b = appendText(b, t.text)
+			}
 		}
 	}
 	b = appendUint(b, uint64(len(in.refunds)))

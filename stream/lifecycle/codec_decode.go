@@ -14,10 +14,11 @@ import (
 // decoder reads what AppendState wrote; the first error sticks and all later reads
 // give zero.
 type decoder struct {
-	b     []byte
-	clock int64   // the state's
-	slab  []int64 // what is left of the memory that short lists share
-	err   error
+	b      []byte
+	format byte
+	clock  int64   // the state's
+	slab   []int64 // what is left of the memory that short lists share
+	err    error
 }
 
 func (d *decoder) fail() {
@@ -158,6 +159,7 @@ func (m *Model) sharedWords(s *State) int {
 func (m *Model) DecodeState(b []byte, s *State) error {
 	d := &decoder{b: b}
 	format := d.byte()
+	d.format = format
 	switch {
 	case d.err != nil:
 		return d.err
@@ -325,7 +327,46 @@ func decodeSeries(d *decoder, e *eventDef) *series {
 	if flags&flagEarly != 0 {
 		s.keys.ownRefunds().early = d.early()
 	}
+	if flags&flagTexts != 0 {
+		texts := make([]knownTexts, e.slots)
+		for i := range texts {
+			texts[i] = d.knownTexts()
+		}
+		s.texts = &texts
+	}
 	return s
+}
+
+// knownTexts makes one string of all texts: few of them go.
+func (d *decoder) knownTexts() knownTexts {
+	known := make(knownTexts, d.len(2))
+	sizes := d.b // read again once the texts are found
+	all := uint64(0)
+	for i := range known {
+		all += min(d.uint(), uint64(len(sizes))) // what is larger fails below
+		known[i].last = d.clock - d.int()
+	}
+	if all > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	texts := string(d.take(int(all)))
+	again := decoder{b: sizes}
+	for i := range known {
+		n := again.uint()
+		again.int()
+		if d.err != nil || n > uint64(len(texts)) {
+			d.fail()
+			return nil
+		}
+		known[i].text, texts = texts[:n], texts[n:]
+		known[i].hash = hashOf(known[i].text)
+		if i > 0 && known[i].hash <= known[i-1].hash {
+			d.fail()
+			return nil
+		}
+	}
+	return known
 }
 
 func decodeRows(d *decoder, e *eventDef) []int64 {
@@ -518,6 +559,16 @@ func (m *Model) decodeKeyAndProps(d *decoder, c *counted) {
 	}
 	for j := range c.props {
 		c.props[j] = d.hash()
+	}
+	slots := m.events[c.event].slots
+	if slots == 0 || d.err != nil {
+		return
+	}
+	c.texts = make([]propText, slots) // of formats before 3 none is given
+	for j := range c.texts {
+		if d.format >= 3 && d.bool() {
+			c.texts[j] = propText{text: d.text(), given: true}
+		}
 	}
 }
 

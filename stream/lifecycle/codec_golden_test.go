@@ -35,7 +35,7 @@ func TestStatesOfEveryFormatAreRead(t *testing.T) {
 			}
 			b = m.AppendState(nil, &s)
 			if !bytes.Equal(b, newest) {
-				t.Error("written again it is not what format 2's file holds")
+				t.Errorf("written again it is not what format %d's file holds", stateFormat)
 			}
 			if err := m.DecodeState(b, &again); err != nil {
 				t.Fatal(err)
@@ -46,6 +46,22 @@ func TestStatesOfEveryFormatAreRead(t *testing.T) {
 		})
 	}
 	t.Logf("bytes by format: %d, %d", len(golden(t, "everything.format1")), len(newest))
+}
+
+// Format 3 brought the texts of favourites, in series and in what waits.
+func TestStateWithTextsIsRead(t *testing.T) {
+	m := compiled(t, golden(t, "favourites.yaml"))
+	want, b := string(golden(t, "favourites.txt")), golden(t, "favourites.format3")
+	var s State
+	if err := m.DecodeState(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(m, &s); got != want {
+		t.Fatalf("%s", firstDifference(got, want))
+	}
+	if stateFormat == 3 && !bytes.Equal(m.AppendState(nil, &s), b) {
+		t.Error("written again it is other bytes")
+	}
 }
 
 // A state of a version not yet known is refused, and the error says which it is: an
@@ -117,6 +133,9 @@ func describe(m *Model, s *State) string {
 		p("held %d id %q kind %q event %q known %v traits %q group %q currency %q products %q", in.at, in.messageID, in.kind, in.event, in.known, in.traits, in.group, in.currency, in.products)
 		for _, c := range in.counted {
 			p("  counts as %s value %d key %q %016x props %x", m.events[c.event].name, c.value, c.key, c.keyHash, c.props)
+			for _, t := range c.texts {
+				p("    text %q given %v", t.text, t.given)
+			}
 		}
 		for _, r := range in.refunds {
 			p("  refunds %s key %q %016x value %d full %v", m.events[r.event].name, r.key, r.keyHash, r.value, r.full)
@@ -148,6 +167,13 @@ func describeSeries(p func(string, ...any), e *eventDef, s *series) {
 		for i, residue := range e.residues {
 			for _, h := range s.tally.hours[i] {
 				p("  hour %d+%d: %d", h.hour, residue, h.count)
+			}
+		}
+	}
+	if s.texts != nil {
+		for slot, known := range *s.texts {
+			for _, k := range known {
+				p("  text %d %016x %q last %d", slot, k.hash, k.text, k.last)
 			}
 		}
 	}

@@ -15,9 +15,11 @@ import (
 )
 
 // everything is a definition whose states use every part of the encoding.
-func everything(t testing.TB) *Model {
+func everything(t testing.TB) *Model { return compiled(t, golden(t, "definition.yaml")) }
+
+func compiled(t testing.TB, source []byte) *Model {
 	t.Helper()
-	d, problems := definition.Parse("definition.yaml", golden(t, "definition.yaml"))
+	d, problems := definition.Parse("definition.yaml", source)
 	m, more := Compile(d)
 	if m == nil {
 		t.Fatal(problems, more)
@@ -115,6 +117,7 @@ func FuzzDecodeState(f *testing.F) {
 	m := everything(f)
 	f.Add(golden(f, "everything.format1"))
 	f.Add(golden(f, "everything.format2"))
+	f.Add(golden(f, "everything.format3"))
 	var s State
 	var out Output
 	decoder := event.NewDecoder(m.Projection(), event.DefaultLimits())

@@ -74,6 +74,7 @@ type eventDef struct {
 	width   int    // words of a row: instant, value if needed, key if needed, hashes of props
 	keyAt   int    // place of the key in a row
 	propsAt int    // and of the first property
+	slots   int    // how many properties have their texts kept
 	none    series // of customers to whom it never happened; never written to
 }
 
@@ -82,6 +83,7 @@ type prop struct {
 	name   string
 	path   int // of the message, for events of their own
 	source int // index in the source's props, for derived events
+	slot   int // of its texts in the series, if favourite reads them; else -1
 }
 
 type refundDef struct {
@@ -131,6 +133,7 @@ type compiler struct {
 	segmentByName map[string]int
 	paths         [][]string
 	bits          int
+	weights       *[halfSteps]uint64 // of favourite; nil before the first
 	atEnd         []func()
 }
 
@@ -338,7 +341,7 @@ func (c *compiler) compileRules() (deps []map[int]bool) {
 	return deps
 }
 
-// property is the index in e.props of a property that unique reads; derived
+// property is the index in e.props of a property that is read; derived
 // events read it from the message of their source.
 func (c *compiler) property(e *eventDef, name string) int {
 	for i := range e.props {
@@ -346,7 +349,7 @@ func (c *compiler) property(e *eventDef, name string) int {
 			return i
 		}
 	}
-	p := prop{name: name, path: -1, source: -1}
+	p := prop{name: name, path: -1, source: -1, slot: -1}
 	if e.source != nil {
 		p.source = c.property(e.source, name)
 	} else {

@@ -144,7 +144,7 @@ func (s *sampler) segment(d *sampleDefinition) {
 	if s.chance(25) {
 		g.by = pick(s, "trait('country')", "trait('country')", "trait('tier')", "trait('group')",
 			"known('tier') ? trait('tier') : 'none'", "in_stage('m0', 's0') ? 'gold' : trait('country')", "count('purchase', '2d') > 1",
-			"sum('purchase', '1d') * 1.5", "seen('visit', '6h') ? 5 : 5.5")
+			"sum('purchase', '1d') * 1.5", "seen('visit', '6h') ? 5 : 5.5", s.favourite(), s.favourite())
 		s.named = append(s.named, g.name+"=FR", g.name+"=gold", g.name+"=5")
 	} else {
 		g.when = s.condition(2)
@@ -254,7 +254,9 @@ func (s *sampler) condition(depth int) string {
 	if s.chance(25) && len(s.models)+len(s.named) > 0 {
 		return s.reference()
 	}
-	switch s.IntN(20) {
+	switch s.IntN(21) {
+	case 20:
+		return fmt.Sprintf(pick(s, "%s == 'web'", "%s == 'web'", "%s != 'o1'", "%s in ['5', '2', 'app']", "%s.startsWith('w')", "%s < 'o2'", "!(%s > 'a')"), s.favourite())
 	case 18:
 		return pick(s, "idle", "idle", "seen") + "(" + s.event() + ", " + s.rhythm() + ")"
 	case 19:
@@ -315,10 +317,19 @@ func (s *sampler) number(depth int) string {
 	case 6:
 		return "days(" + s.event() + ", " + s.window() + ")"
 	case 7:
-		return "unique(" + s.event() + ", '" + pick(s, "channel", "order_id", "n", "tags") + "', " + s.window() + ")"
+		return "unique(" + s.event() + ", '" + pick(s, "channel", "order_id", "n", "tags", "total") + "', " + s.window() + ")"
 	default:
 		return "count_from(" + s.event() + ", " + s.event() + ", " + s.window() + ")"
 	}
+}
+
+// favourite is the value of a property that an event has most.
+func (s *sampler) favourite() string {
+	call := "favourite(" + s.event() + ", '" + pick(s, "channel", "channel", "order_id", "n", "tags", "coupon") + "'"
+	if s.chance(60) {
+		call += ", " + s.window()
+	}
+	return call + ")"
 }
 
 // rhythm is a duration that is the customer's own.

@@ -26,7 +26,7 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 	firstStage := len(out.Records)
 	segments := out.scratch.segments[:0]
 	ev := &out.scratch.eval
-	*ev = eval{s: s, rules: s.rules, now: now, locals: ev.locals[:0]}
+	*ev = eval{s: s, rules: s.rules, now: now, locals: ev.locals[:0], texts: &out.scratch.texts}
 	for _, i := range m.evaluation {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.deadline > now && !r.reads.meets(&dirty) {
@@ -185,7 +185,7 @@ func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, insta
 	r := &m.rules[model]
 	sc.rules = append(sc.rules[:0], s.rules...)
 	ev := &sc.ahead
-	*ev = eval{s: s, rules: sc.rules}
+	*ev = eval{s: s, rules: sc.rules, texts: &sc.texts}
 	stage := s.rules[model].stage
 	for t := now; ; {
 		at := never

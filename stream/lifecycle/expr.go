@@ -21,6 +21,8 @@ type eval struct {
 	now      int64
 	deadline int64 // the least instant after now at which something read could change
 
+	texts *tallyOfTexts // memory of favourite; nil if it is to take its own
+
 	msg    *event.Message // where, value, key
 	zones  *zones
 	locals []value // variables of comprehensions
@@ -45,6 +47,7 @@ type node struct {
 	windowed func(limit int) func(*eval) (decimal.Decimal, bool)
 	coarser  bool  // with `resolution: 1h` the count would have no bound
 	span     span  // of durations
+	kind     kind  // of what is of one kind, if neither b nor n says so
 	taken    *bool // set once windowed, or span, has been used
 }
 

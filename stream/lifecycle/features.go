@@ -75,7 +75,7 @@ func (x *exprCompiler) resolve(a *resolved, kind argument, text string, place de
 		}
 		x.reads.set(e.bit)
 		a.events = append(a.events, e)
-	case argWindow, argSpan:
+	case argWindow, argSpan, argHalfLife:
 		d, err := definition.ParseWindow(text)
 		if err != nil {
 			x.problem(place, "%v", err)
@@ -227,6 +227,8 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 			ev.touch(next)
 			return n
 		})
+	case "favourite":
+		return x.favourite(e, a)
 	case "count_from":
 		counted := a.events[1]
 		counted.retain(maxKept, never)

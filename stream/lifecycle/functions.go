@@ -10,6 +10,7 @@ const (
 	resultNumber
 	resultAny
 	resultSpan // a duration
+	resultText
 )
 
 // argument is what a function's argument names; all are constant texts.
@@ -18,7 +19,8 @@ type argument uint8
 const (
 	argEvent argument = iota
 	argWindow
-	argSpan   // a window that may be the customer's own rhythm
+	argSpan // a window that may be the customer's own rhythm
+	argHalfLife
 	argOffset // a duration that may be negative
 	argProperty
 	argTrait
@@ -28,7 +30,7 @@ const (
 )
 
 var argumentNames = map[argument]string{
-	argEvent: "event", argWindow: "window", argSpan: "window", argOffset: "offset", argProperty: "property",
+	argEvent: "event", argWindow: "window", argSpan: "window", argHalfLife: "half_life", argOffset: "offset", argProperty: "property",
 	argTrait: "trait", argModel: "model", argStage: "stage", argSegment: "segment",
 }
 
@@ -185,6 +187,18 @@ var functions = []function{
 		cost:  costSeveral + "; it takes memory for the different values meanwhile",
 		state: stateInstants + ", and 8 for each property that is read",
 		bound: "without a window it would have to remember every value for ever",
+	},
+	{
+		name: "favourite", args: []argument{argEvent, argProperty, argHalfLife}, required: 2, result: resultText,
+		signature: "favourite(event, property[, half_life])",
+		summary:   "The value that a property of it has most, the latest counting most.",
+		exact: "The text of the value of a top-level key of `properties` that weighs most among the newest 4,096 occurrences. An occurrence weighs 2^-(k/1024), cut to 50 binary places, where k is how many " +
+			"1024ths of the half-life (30d unless given) it lies before the newest of them, cut; so the sums are whole numbers, the same on every machine and in every order of arrival. Of equal sums the value seen last " +
+			"counts, then the lesser by bytes. Values are compared by their JSON text (7 and \"7\" are one) and the result is a text; null, lists, objects and values over 256 bytes have no part. " +
+			"Texts are kept of the values seen last, `favourite_values` of `limits` many (256): others have no part. All weights fall alike, so it changes with events alone. Unknown without a value. " +
+			"An event derived from another reads the other's message.",
+		cost:  "one step for each instant kept and a search among the values, after each event of that name and at each deadline of a condition that reads it",
+		state: "the newest 4,096 instants, once per event: 2 to 7 bytes each, and 8 for the property; of each value kept its text and up to 9 bytes",
 	},
 	{
 		name: "count_from", args: []argument{argEvent, argEvent, argWindow}, required: 3, result: resultNumber,

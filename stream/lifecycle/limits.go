@@ -17,21 +17,22 @@ type Limit uint8
 
 // The limits.
 const (
-	LimitTraits     Limit = iota // a trait was not taken: there are as many as may be
-	LimitTraitBytes              // a trait was not taken: there is no room for it
-	LimitHeld                    // a message was applied before its time: too many wait
-	LimitHeldBytes               // a message was applied before its time: those that wait take too much room
-	LimitByValues                // a value named no segment: as many as may be were named before
-	LimitExpression              // a message's where, value and key cost too much: unknown from there on
-	LimitMessageIDs              // a messageId was forgotten before `dedupe` was over
-	LimitKeys                    // an event's key was forgotten
-	LimitRefunds                 // a refund was forgotten before its order came
-	LimitInstants                // an instant fell out of the newest that sum and the like read
+	LimitTraits          Limit = iota // a trait was not taken: there are as many as may be
+	LimitTraitBytes                   // a trait was not taken: there is no room for it
+	LimitHeld                         // a message was applied before its time: too many wait
+	LimitHeldBytes                    // a message was applied before its time: those that wait take too much room
+	LimitByValues                     // a value named no segment: as many as may be were named before
+	LimitFavouriteValues              // a value can be no favourite: as many as may be were seen later
+	LimitExpression                   // a message's where, value and key cost too much: unknown from there on
+	LimitMessageIDs                   // a messageId was forgotten before `dedupe` was over
+	LimitKeys                         // an event's key was forgotten
+	LimitRefunds                      // a refund was forgotten before its order came
+	LimitInstants                     // an instant fell out of the newest that sum and the like read
 	numLimits
 )
 
 var limitNames = [numLimits]string{
-	"traits", "trait_bytes", "held", "held_bytes", "by_values",
+	"traits", "trait_bytes", "held", "held_bytes", "by_values", "favourite_values",
 	"expression", "message_ids", "keys", "refunds", "instants",
 }
 
@@ -39,7 +40,7 @@ var limitNames = [numLimits]string{
 func (l Limit) String() string { return limitNames[l] }
 
 // OfDefinition reports whether the limit is set by the definition's `limits`.
-func (l Limit) OfDefinition() bool { return l <= LimitByValues }
+func (l Limit) OfDefinition() bool { return l <= LimitFavouriteValues }
 
 // Overflow counts how often each limit was exceeded.
 type Overflow [numLimits]int64
@@ -139,7 +140,13 @@ const (
 
 // size is what a held message counts for under held_bytes.
 func (in *input) size() int {
-	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)) +
+	texts := 0
+	for i := range in.counted {
+		for k := range in.counted[i].texts {
+			texts += len(in.counted[i].texts[k].text)
+		}
+	}
+	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)) + texts +
 		len(in.messageID) + len(in.kind) + len(in.event) + len(in.traits) + len(in.group) + len(in.currency) + len(in.products)
 }
 

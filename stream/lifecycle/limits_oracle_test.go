@@ -27,11 +27,15 @@ func (s *sampler) limit(d *sampleDefinition) {
 	maybe("held", "1", "2", "3", "5")
 	maybe("held_bytes", "1", "200", "500", "1KiB")
 	maybe("by_values", "1", "2")
+	maybe("favourite_values", "1", "1", "2", "3")
 	if len(limits) > 0 {
 		d.head = append(d.head, "limits: {"+strings.Join(limits, ", ")+"}")
 	}
 	if !slices.ContainsFunc(d.head, func(line string) bool { return strings.HasPrefix(line, "lateness") }) && s.chance(50) {
 		d.head = append(d.head, "lateness: "+pick(s, "2h", "1d", "3d"))
+	}
+	for i := 0; s.chance(70); i++ {
+		d.segments = append(d.segments, sampleItem{name: fmt.Sprintf("f%d", i), by: s.favourite()})
 	}
 	for s.chance(50) {
 		name := fmt.Sprintf("g%d", len(d.segments))

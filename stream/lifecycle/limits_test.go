@@ -149,13 +149,14 @@ segments:
   - {name: unique, when: "known('x') && unique('session', 'order_id', '3660d') > 100"}
   - {name: pings, when: "known('x') && count('ping', '300d') > 100 && count('ping', '90m') > 1"}
   - {name: nick, by: trait('nick')}
+  - {name: coupon, by: "favourite('session', 'coupon')"}
 `)
 	const hour = 3600_000
 	long := strings.Repeat("k", 300)
 	for i := range 5000 {
 		when := at(int64(i) * hour)
-		h.send(`{"type":"track","event":"Order Completed","userId":"u","messageId":"m%d","timestamp":%q,"properties":{"order_id":"%s%d","total":-9999999999%d.9999,"currency":"EUR"},
-			"context":{"traits":{"nick":"%0250d","t%d":"%060d"}}}`, i, when, long, i, i%10, i, i, i)
+		h.send(`{"type":"track","event":"Order Completed","userId":"u","messageId":"m%d","timestamp":%q,"properties":{"order_id":"%s%d","total":-9999999999%d.9999,"currency":"EUR","coupon":"%0256d"},
+			"context":{"traits":{"nick":"%0250d","t%d":"%060d"}}}`, i, when, long, i, i%10, i, i, i, i)
 		h.send(`{"type":"track","event":"Order Refunded","userId":"u","timestamp":%q,"properties":{"order_id":"%sx%d","total":9999999999%d.9999}}`, when, long, i, i%10)
 		h.model.Advance(&h.state, "u", h.state.Clock(), h.state.Clock(), &h.out)
 		h.drain()

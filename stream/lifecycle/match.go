@@ -125,9 +125,18 @@ func (m *Model) count(s *State, e *eventDef, ev *eval, in *input, out *Output) {
 	}
 	if len(e.props) > 0 {
 		c.props = make([]uint64, len(e.props))
-		for i, p := range e.props {
-			if text, ok := fromJSON(ev.msg.Raw(p.path)).text(); ok {
-				c.props[i] = hashOf(text)
+		if e.slots > 0 {
+			c.texts = make([]propText, e.slots)
+		}
+		for i := range e.props {
+			p := &e.props[i]
+			text, plain, ok := propertyText(ev.msg.Raw(p.path))
+			if !ok {
+				continue
+			}
+			c.props[i] = hashOf(text)
+			if p.slot >= 0 && plain && len(text) <= maxValueBytes {
+				c.texts[p.slot] = propText{text: text, given: true}
 			}
 		}
 	}
@@ -180,6 +189,11 @@ func (in *input) clone() input {
 	out.counted = slices.Clone(in.counted)
 	for i := range out.counted {
 		out.counted[i].key = strings.Clone(out.counted[i].key)
+		out.counted[i].texts = slices.Clone(out.counted[i].texts)
+		for k := range out.counted[i].texts {
+			t := &out.counted[i].texts[k]
+			t.text = strings.Clone(t.text)
+		}
 	}
 	out.refunds = slices.Clone(in.refunds)
 	for i := range out.refunds {

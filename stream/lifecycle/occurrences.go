@@ -19,6 +19,9 @@ func (st *step) count(c *counted, at int64, dirty *bitset) {
 			o.value = entry.net()
 		}
 	}
+	if c.texts != nil {
+		st.noteTexts(e, c, at)
+	}
 	st.add(e, o, dirty)
 }
 

@@ -187,7 +187,7 @@ func (n node) staticKind() kind {
 	case n.b != nil:
 		return isBool
 	default:
-		return isUnknown
+		return n.kind
 	}
 }
 

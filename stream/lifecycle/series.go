@@ -31,8 +31,9 @@ type series struct {
 	// rows are the occurrences kept, in order of time, then of arrival: of each its
 	// instant, then what the definition needs of it (eventDef.width words in all).
 	rows  []int64
-	tally *tally // nil: the rows are all that ever came
-	keys  *keys  // nil: no key has been read, no refund waits
+	tally *tally        // nil: the rows are all that ever came
+	keys  *keys         // nil: no key has been read, no refund waits
+	texts *[]knownTexts // of the properties that favourite reads; nil before the first
 }
 
 // tally is what rows do not tell: of events of which no rows, or no longer all, are kept.

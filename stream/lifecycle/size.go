@@ -40,6 +40,15 @@ func (s *series) sizeInMemory() int {
 			n += list(t.hours[i])
 		}
 	}
+	if s.texts != nil {
+		n += block(int(unsafe.Sizeof(*s.texts))) + list(*s.texts)
+		for _, known := range *s.texts {
+			n += list(known)
+			for i := range known {
+				n += len(known[i].text) + stringOverhead
+			}
+		}
+	}
 	if k := s.keys; k != nil {
 		n += int(unsafe.Sizeof(*k)) + list(k.read)
 		if r := k.refunds; r != nil {
@@ -55,7 +64,10 @@ func (in *input) sizeInMemory() int {
 		n += list(b)
 	}
 	for i := range in.counted {
-		n += block(len(in.counted[i].key)) + list(in.counted[i].props)
+		n += block(len(in.counted[i].key)) + list(in.counted[i].props) + list(in.counted[i].texts)
+		for k := range in.counted[i].texts {
+			n += block(len(in.counted[i].texts[k].text))
+		}
 	}
 	for i := range in.refunds {
 		n += block(len(in.refunds[i].key))

@@ -264,6 +264,7 @@ type counted struct {
 	keyHash uint64          // 0: no key
 	key     string
 	props   []uint64
+	texts   []propText // by the slots of the event's props; nil without
 }
 
 // refundInput takes money off the occurrence of event that has the key.

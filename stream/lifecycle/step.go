@@ -60,6 +60,7 @@ type scratch struct {
 	in       input
 	segments []record.Record
 	rules    []membership // a look-ahead's copy
+	texts    tallyOfTexts
 }
 
 // Definition is what the model was compiled from.

@@ -210,6 +210,21 @@ func (v value) text() (string, bool) {
 	}
 }
 
+// propertyText is the text by which values of a property are compared; plain tells a
+// text, number or boolean from a list or object. ok is false for null and nothing. It
+// may be a view of raw.
+func propertyText(raw []byte) (text string, plain, ok bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || raw[0] == 'n' {
+		return "", false, false
+	}
+	if raw[0] == '"' {
+		v := textFromJSON(raw)
+		return v.s, true, v.kind == isText
+	}
+	return unsafe.String(&raw[0], len(raw)), raw[0] != '{' && raw[0] != '[', true //nolint:gosec // as above
+}
+
 // equal compares two values: of different types they are not equal, and anything
 // compared with unknown is unknown.
 func equal(a, b value) tri {

@@ -140,6 +140,12 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 			}
 		}
 		return ofInt(n), true
+	case "favourite":
+		halfLife := 30 * 24 * time.Hour
+		if len(args) > 2 {
+			halfLife = length(2)
+		}
+		return v.favourite(arg(0), arg(1), halfLife), true
 	case "rhythm":
 		return v.history.rhythm(arg(0)), true
 	case "trait":

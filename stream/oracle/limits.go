@@ -58,6 +58,14 @@ func (o *Oracle) size(a applied) int {
 	if m.kind == "group" {
 		n += len(m.groupID)
 	}
+	for _, e := range o.events {
+		if _, counts := a.occurrences[e.name]; counts {
+			for _, property := range o.favourites[e.name] {
+				text, _ := m.favouriteText(property)
+				n += len(text)
+			}
+		}
+	}
 	traits := m.raw("context", "traits")
 	if m.kind == "identify" {
 		traits = m.raw("traits")

@@ -5,6 +5,7 @@ package oracle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ type Oracle struct {
 	// durations are all that any string of the definition could mean.
 	durations []time.Duration
 	rhythms   []rhythm // all that conditions name
+	// favourites are the properties whose favourites are asked for, by the event that
+	// has the messages.
+	favourites map[string][]string
 }
 
 type event struct {
@@ -43,7 +47,7 @@ type item struct {
 
 // New reads the expressions of a definition that is known to be valid.
 func New(def *definition.Definition) (*Oracle, error) {
-	o := &Oracle{def: def, params: map[string]value{}}
+	o := &Oracle{def: def, params: map[string]value{}, favourites: map[string][]string{}}
 	var problems []error
 	read := func(source definition.Text) ast.Expr {
 		if source.Value == "" {
@@ -90,6 +94,13 @@ func New(def *definition.Definition) (*Oracle, error) {
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
+	}
+	for _, it := range items {
+		for _, x := range append(slices.Clone(it.whens), it.by) {
+			if x != nil {
+				o.collectFavourites(x)
+			}
+		}
 	}
 	var err error
 	o.items, err = inOrder(items)
