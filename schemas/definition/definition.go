@@ -33,6 +33,7 @@ type Definition struct {
 	LimitsPos          Pos             // of the key `limits`; zero if it was left out
 	PublishFrom        instant.Instant // None: the moment of activation
 	Params             []Param
+	Traits             []Trait // types of traits; any other trait is what its JSON is
 
 	Events       []Event
 	Models       []Model

@@ -64,13 +64,14 @@ const (
 func (r *fileReader) read(root *node) {
 	f, ok := r.fields(root, "the definition",
 		"lapwing", "name", "version", "timezone", "currency", "dedupe", "lateness", "retain", "limits", "publish_from",
-		"global_holdout", "params", "events", "models", "segments", "campaigns", "messages")
+		"global_holdout", "params", "traits", "events", "models", "segments", "campaigns", "messages")
 	if !ok {
 		return
 	}
 	r.readHeader(f)
 	r.readLimits(f)
 	r.readParams(f.get("params"))
+	r.readTraits(f.get("traits"))
 	r.readEvents(f.get("events"))
 	r.readModels(f.get("models"))
 	r.readSegments(f.get("segments"))

@@ -229,7 +229,20 @@ var accepted = []string{
 	minimal,
 	everything,
 	minimal + "publish_from: 2026-03-01\n",
+	minimal + "traits: {age: number, email: text, vip: bool, Renewal Date: time, tags: list}\n",
 	minimal + "models: [{name: m, stages: [{stage: a, when: known('x')}, {stage: b, when: true}]}]\n",
+}
+
+func TestTypesOfTraits(t *testing.T) {
+	d := mustParse(t, minimal+"traits: {age: number, email: text, vip: bool, Renewal Date: time, tags: list}\n")
+	var got []string
+	for _, trait := range d.Traits {
+		got = append(got, fmt.Sprintf("%s %s %v", trait.Name.Value, trait.Type, trait.Name.Pos))
+	}
+	want := []string{"age number {6 10}", "email text {6 23}", "vip bool {6 36}", "Renewal Date time {6 47}", "tags list {6 67}"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("traits = %q, want %q", got, want)
+	}
 }
 
 func TestEverythingOptional(t *testing.T) {

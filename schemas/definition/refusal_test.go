@@ -63,7 +63,7 @@ var refusals = []struct {
 	// Header.
 	{"nothing", "lapwing:\n", "1:1: `lapwing` has no value\n1:1: the definition needs the key `name`\n1:1: the definition needs the key `version`\n1:1: the definition has neither `models` nor `segments`: there is nothing to compute", true},
 	{"another format", "lapwing: 2\nname: n\nversion: 1\nsegments: [{name: s, when: x}]", "1:10: format \"2\" is not known: this version reads `lapwing: 1`", true},
-	{"no mapping", "- lapwing: 1", "1:1: the definition must be a mapping with `lapwing`, `name`, `version`, `timezone`, `currency`, `dedupe`, `lateness`, `retain`, `limits`, `publish_from`, `global_holdout`, `params`, `events`, `models`, `segments`, `campaigns` or `messages`, not a list", true},
+	{"no mapping", "- lapwing: 1", "1:1: the definition must be a mapping with `lapwing`, `name`, `version`, `timezone`, `currency`, `dedupe`, `lateness`, `retain`, `limits`, `publish_from`, `global_holdout`, `params`, `traits`, `events`, `models`, `segments`, `campaigns` or `messages`, not a list", true},
 	{"empty", "# lapwing: nothing\n", "1:1: the file is empty: it must begin with `lapwing: 1`", false},
 	{"name", "lapwing: 1\nname: Customer\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"Customer\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
 	{"name too long", "lapwing: 1\nname: " + strings.Repeat("n", 64) + "\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"" + strings.Repeat("n", 60) + "…\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
@@ -104,6 +104,12 @@ var refusals = []struct {
 	{"param of a list", "params: {a: [1]}", "6:13: param \"a\" must be a number, a text, a duration or a boolean, not a list", true},
 	{"param no number", "params: {a: 1_000}", "6:13: param \"a\": \"1_000\" is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text", false},
 	{"param too large", "params: {a: 100000000000000}", "6:13: param \"a\": \"100000000000000\" is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text", true},
+
+	// Traits.
+	{"traits no mapping", "traits: [age]", "6:9: `traits` must be a mapping of names to types, not a list", true},
+	{"trait without type", "traits: {age: }", "6:10: trait \"age\" has no type: expected `number`, `text`, `bool`, `time` or `list`", true},
+	{"trait of no type", "traits: {age: numbr, vip: boolean, tags: [a]}", "6:15: trait \"age\": \"numbr\" is no type: expected `number`, `text`, `bool`, `time` or `list`; did you mean `number`?\n6:27: trait \"vip\": \"boolean\" is no type: expected `number`, `text`, `bool`, `time` or `list`\n6:42: trait \"tags\" must be a text, not a list", true},
+	{"trait twice", "traits: {age: number, age: text}", "6:23: duplicate trait \"age\": it stands on line 6 too", false},
 
 	// Events.
 	{"events no mapping", "events: [e]", "6:9: `events` must be a mapping of names to events, not a list", true},

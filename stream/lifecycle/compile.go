@@ -128,6 +128,7 @@ type compiler struct {
 	problems      []definition.Problem
 	checkers      map[scope]*cel.Env
 	params        map[string]definition.Param
+	traitTypes    map[string]definition.TraitType
 	eventByName   map[string]*eventDef
 	modelByName   map[string]int // rule indices before ordering
 	segmentByName map[string]int
@@ -147,12 +148,16 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 			byEvent: map[string][]int{}, eventNames: map[string]string{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
 		},
 		params:      map[string]definition.Param{},
+		traitTypes:  map[string]definition.TraitType{},
 		checkers:    map[scope]*cel.Env{},
 		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{},
 	}
 	c.knownBit = c.nextBit()
 	for _, p := range d.Params {
 		c.params[p.Name.Value] = p
+	}
+	for _, t := range d.Traits {
+		c.traitTypes[t.Name.Value] = t.Type
 	}
 	c.declareEvents()
 	c.declareRules()
@@ -257,7 +262,11 @@ func (c *compiler) expression(text definition.Text, x exprCompiler) func(*eval) 
 		return nil
 	}
 	x.compiler, x.text, x.ast = c, text, ast
-	return x.compile(ast.Expr()).v
+	n := x.compile(ast.Expr())
+	if x.scope == scopeCondition && n.declared != "" && n.kind == isList {
+		c.problem(x.place(text, ast, ast.Expr()), "%s, and a list names no segment", n.declared)
+	}
+	return n.v
 }
 
 // condition compiles an expression that must be true or false.
@@ -274,7 +283,9 @@ func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps 
 		return nil
 	}
 	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}
-	return x.compile(ast.Expr()).truth()
+	n := x.compile(ast.Expr())
+	x.checkTruth(ast.Expr(), n)
+	return n.truth()
 }
 
 func (c *compiler) compileEvents() {

@@ -115,6 +115,9 @@ func (s *sampler) definition() *sampleDefinition {
 	if s.chance(15) {
 		d.head = append(d.head, "publish_from: "+pick(s, "2026-03-29", "2026-03-30T12:00:00Z"))
 	}
+	if s.chance(50) {
+		d.head = append(d.head, "traits: {age: number, since: time, vip: bool, nick: text, tags: list}")
+	}
 	d.head = append(d.head, `params: {gap: 1d, enough: 2, floor: 12.34505, tier: "gold"}`)
 	s.sampleEvents(d)
 	for i := range 1 + s.IntN(3) {
@@ -144,7 +147,8 @@ func (s *sampler) segment(d *sampleDefinition) {
 	if s.chance(25) {
 		g.by = pick(s, "trait('country')", "trait('country')", "trait('tier')", "trait('group')",
 			"known('tier') ? trait('tier') : 'none'", "in_stage('m0', 's0') ? 'gold' : trait('country')", "count('purchase', '2d') > 1",
-			"sum('purchase', '1d') * 1.5", "seen('visit', '6h') ? 5 : 5.5", s.favourite(), s.favourite())
+			"sum('purchase', '1d') * 1.5", "seen('visit', '6h') ? 5 : 5.5", s.favourite(), s.favourite(),
+			"trait('age')", "trait('since')", "trait('vip')", "trait('nick')")
 		s.named = append(s.named, g.name+"=FR", g.name+"=gold", g.name+"=5")
 	} else {
 		g.when = s.condition(2)
@@ -254,7 +258,14 @@ func (s *sampler) condition(depth int) string {
 	if s.chance(25) && len(s.models)+len(s.named) > 0 {
 		return s.reference()
 	}
-	switch s.IntN(21) {
+	switch s.IntN(23) {
+	case 21, 22: // of traits that may be declared
+		return pick(s, "trait('age') >= 18", "trait('age') + 0.5 > 18", "trait('age') in [17, 18]", "-trait('age') != -18", "known('age')",
+			"trait('since') <= timestamp('2026-03-29')", "trait('since') > timestamp('2026-03-30T06:00:00Z')", "trait('since') == timestamp('2026-03-29')",
+			"trait('since').getHours() < 12", "trait('since').getDayOfWeek() == 0", "due('since', '1d')", "known('since')",
+			"trait('vip')", "!trait('vip')", "trait('vip') == true", "trait('vip') || known('vip')", "trait('vip') ? anonymous() : known('nick')",
+			"trait('nick') == 'gold'", "trait('nick').startsWith('g')", "size(trait('nick')) > 3", "trait('nick') + '!' == 'gold!'", "trait('nick') < 'h'",
+			"'a' in trait('tags')", "size(trait('tags')) == 2", "known('tags')", "trait('tags')[0] == 'a'")
 	case 20:
 		return fmt.Sprintf(pick(s, "%s == 'web'", "%s == 'web'", "%s != 'o1'", "%s in ['5', '2', 'app']", "%s.startsWith('w')", "%s < 'o2'", "!(%s > 'a')"), s.favourite())
 	case 18:

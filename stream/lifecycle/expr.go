@@ -45,10 +45,12 @@ type node struct {
 	// windowed is set for counts of the newest instants: a comparison with a constant
 	// needs to look no further than that.
 	windowed func(limit int) func(*eval) (decimal.Decimal, bool)
-	coarser  bool  // with `resolution: 1h` the count would have no bound
-	span     span  // of durations
-	kind     kind  // of what is of one kind, if neither b nor n says so
-	taken    *bool // set once windowed, or span, has been used
+	coarser  bool   // with `resolution: 1h` the count would have no bound
+	span     span   // of durations
+	kind     kind   // of what is of one kind, if neither b nor n says so
+	items    []node // of lists that are written out
+	declared string // of traits with a type: what is said of it in a problem
+	taken    *bool  // set once windowed, or span, has been used
 }
 
 func boolNode(f func(*eval) tri) node {
@@ -141,7 +143,7 @@ func (x *exprCompiler) list(e celast.Expr) node {
 	for _, item := range e.AsList().Elements() {
 		items = append(items, x.compile(item))
 	}
-	return node{v: func(ev *eval) value {
+	return node{items: items, v: func(ev *eval) value {
 		out := make([]value, len(items))
 		for i := range items {
 			out[i] = items[i].v(ev)

@@ -240,13 +240,17 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 			return ev.s.of(counted).countBetween(counted, anchor.first(), anchor.first()+w)
 		})
 	case "trait":
-		return node{v: func(ev *eval) value { return ev.s.trait(a.trait) }}
+		return x.traitNode(a.trait)
 	case "known":
-		return boolNode(func(ev *eval) tri { return truth(ev.s.trait(a.trait).kind != isUnknown) })
+		trait := x.traitNode(a.trait).v
+		return boolNode(func(ev *eval) tri { return truth(trait(ev).kind != isUnknown) })
 	case "anonymous":
 		x.reads.set(x.knownBit)
 		return boolNode(func(ev *eval) tri { return truth(!ev.s.known) })
 	case "due":
+		if n := x.traitNode(a.trait); n.declared != "" && n.kind != isTime {
+			x.problem(x.place(x.text, x.ast, call), "%s, and due() reads a time", n.declared)
+		}
 		return boolNode(func(ev *eval) tri {
 			v := ev.s.trait(a.trait)
 			if v.kind != isText {

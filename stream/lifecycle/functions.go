@@ -214,7 +214,7 @@ var functions = []function{
 		signature: "trait(name)",
 		summary:   "The value of a trait of the customer.",
 		exact: "What the identify, or context.traits, with the latest event time said; at equal times the later arrival. Missing and null are unknown. " +
-			"The name is a top-level key.",
+			"The name is a top-level key. One that `traits` declares is of its type or unknown: a numeric text is a number, a time is RFC 3339 and compares with timestamp('…').",
 		cost:  "a binary search in the traits, and reading the value",
 		state: stateTrait,
 	},
@@ -222,7 +222,7 @@ var functions = []function{
 		name: "known", args: []argument{argTrait}, required: 1, result: resultBool,
 		signature: "known(name)",
 		summary:   "The customer has a trait.",
-		exact:     "True if the trait has a value other than null. Never unknown.",
+		exact:     "True if the trait has a value other than null, and one of its type if `traits` declares it. Never unknown.",
 		cost:      "a binary search in the traits, and reading the value",
 		state:     stateTrait,
 	},

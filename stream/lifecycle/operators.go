@@ -39,6 +39,7 @@ func (x *exprCompiler) call(e celast.Expr) node {
 	for i, a := range operands {
 		args[i] = x.compile(a)
 	}
+	x.checkDeclared(name, operands, args)
 	switch name {
 	case operators.LogicalAnd, operators.LogicalOr:
 		return junction(args[0].truth(), args[1].truth(), name == operators.LogicalAnd)
@@ -196,6 +197,9 @@ var kindNames = map[kind]string{isBool: "condition", isNumber: "number", isText:
 
 // warnTypes says of a comparison of different types that it never holds.
 func (x *exprCompiler) warnTypes(e celast.Expr, a, b node) {
+	if a.declared != "" || b.declared != "" {
+		return // a problem, which has been reported
+	}
 	if k, l := a.staticKind(), b.staticKind(); k != isUnknown && l != isUnknown && k != l {
 		x.warn(x.place(x.text, x.ast, e), "a %s is compared with a %s, which never holds", kindNames[k], kindNames[l])
 	}
@@ -396,7 +400,7 @@ func (x *exprCompiler) matching(e celast.Expr, a, b node) node {
 }
 
 func timestamp(a node) node {
-	return node{v: func(ev *eval) value {
+	return node{kind: isTime, v: func(ev *eval) value {
 		v := a.v(ev)
 		if v.kind != isText {
 			return value{}

@@ -131,6 +131,12 @@ func (s scope) evalCall(c ast.CallExpr) value {
 		return ofBool(s.present(args[0]))
 	case "size":
 		return size(s.eval(args[0]))
+	case "timestamp":
+		at, ok := parseTime(s.eval(args[0]).text)
+		if !ok {
+			return value{}
+		}
+		return value{kind: moment, moment: at.Time()}
 	}
 	if s.call == nil {
 		return value{}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 )
 
@@ -149,9 +150,9 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 	case "rhythm":
 		return v.history.rhythm(arg(0)), true
 	case "trait":
-		return ofJSON(v.history.traits[arg(0)].value), true
+		return v.trait(arg(0)), true
 	case "known":
-		return ofBool(v.history.traits[arg(0)].value != nil), true
+		return ofBool(v.trait(arg(0)).kind != unknown), true
 	case "anonymous":
 		return ofBool(!v.history.known), true
 	case "due":
@@ -175,6 +176,31 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 	default:
 		return value{}, false
 	}
+}
+
+// trait is the value of a trait: if its type is declared, of that or unknown.
+func (v view) trait(name string) value {
+	is := ofJSON(v.history.traits[name].value)
+	for _, t := range v.oracle.def.Traits {
+		if t.Name.Value == name {
+			return typed(is, t.Type, v.oracle.def.Zone)
+		}
+	}
+	return is
+}
+
+func typed(v value, want definition.TraitType, zone *time.Location) value {
+	if at, ok := parseTime(v.text); ok && v.kind == text && want == definition.TraitTime {
+		return value{kind: moment, moment: at.Time().In(zone)}
+	}
+	if r := v.numeric(); r != nil && want == definition.TraitNumber {
+		return value{kind: number, number: r, text: v.text}
+	}
+	kinds := map[definition.TraitType]kind{definition.TraitText: text, definition.TraitBool: boolean, definition.TraitList: list}
+	if k, ok := kinds[want]; ok && v.kind == k {
+		return v
+	}
+	return value{}
 }
 
 // fold is sum, avg, min or max of the numeric values; unknown of nothing, but for

@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"time"
+
+	"lapwing/schemas/instant"
 )
 
 type kind uint8
@@ -98,6 +100,8 @@ func (v value) jsonText() (string, bool) {
 		return v.text, true
 	case boolean:
 		return strconv.FormatBool(v.truth), true
+	case moment:
+		return instant.Of(v.moment).String(), true
 	default:
 		return "", false
 	}
