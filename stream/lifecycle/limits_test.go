@@ -41,14 +41,20 @@ func newHostile(t testing.TB, source string) *hostile {
 // send takes in a message as the stream does.
 func (h *hostile) send(format string, args ...any) Verdict {
 	h.t.Helper()
+	msg := h.decode(format, args...)
+	verdict := h.model.Accept(&h.state, "u", &msg, msg.Time, &h.out)
+	h.drain()
+	return verdict
+}
+
+func (h *hostile) decode(format string, args ...any) event.Message {
+	h.t.Helper()
 	var msg event.Message
 	raw := fmt.Appendf(nil, format, args...)
 	if cause := h.decoder.Decode(raw, instant.None, &msg); cause != "" {
 		h.t.Fatalf("%s: %.300s", cause, raw)
 	}
-	verdict := h.model.Accept(&h.state, "u", &msg, msg.Time, &h.out)
-	h.drain()
-	return verdict
+	return msg
 }
 
 func (h *hostile) drain() {
