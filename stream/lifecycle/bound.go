@@ -86,8 +86,11 @@ func (m *Model) stateParts() []part {
 		if e.refund != nil {
 			n += maxKept * keyBytes
 		}
-		n += e.slots * l.FavouriteValues * (maxValueBytes + lengthBytes + instantBytes)
 		parts = append(parts, part{n, d.Events[i].Name.Pos, fmt.Sprintf("event %q", e.name), "have fewer or shorter windows read it, or split the definition"})
+		if e.slots > 0 {
+			texts := e.slots * (lengthBytes + l.FavouriteValues*(maxValueBytes+lengthBytes+instantBytes))
+			parts = append(parts, part{texts, d.Events[i].Name.Pos, fmt.Sprintf("the favourites of event %q", e.name), "lower `favourite_values` in `limits`, or split the definition"})
+		}
 		// What a held message takes for this event beyond what it is charged.
 		held += max(0, maxKeyBytes+2*numberBytes+3*lengthBytes+hashBytes*len(e.props)+lengthBytes*e.slots-heldOccurrence)
 	}

@@ -115,6 +115,8 @@ func TestStateOfAnotherVersionIsRefused(t *testing.T) {
 
 func FuzzDecodeState(f *testing.F) {
 	m := everything(f)
+	texts := compiled(f, golden(f, "favourites.yaml"))
+	f.Add(golden(f, "favourites.format3"))
 	f.Add(golden(f, "everything.format1"))
 	f.Add(golden(f, "everything.format2"))
 	f.Add(golden(f, "everything.format3"))
@@ -134,6 +136,10 @@ func FuzzDecodeState(f *testing.F) {
 		f.Add(m.AppendState(nil, &s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		m := m
+		if len(b) > 1 && int64(b[1]) == texts.def.Version {
+			m = texts
+		}
 		var s State
 		if err := m.DecodeState(b, &s); err != nil {
 			if !errors.Is(err, ErrState) {

@@ -214,6 +214,11 @@ func TestDefinitionThatAllowsTooMuchIsRefused(t *testing.T) {
 			"7:12: a customer's state can come to",
 		},
 		{
+			"texts of favourites", head + "limits: {favourite_values: 4096}\nevents:\n  ok: {match: A}\n  view: {match: P}\nsegments:\n" +
+				many(8, "  - {name: s%[1]d, by: \"favourite('view', 'p%[1]d')\"}\n"),
+			"7:3: a customer's state can come to 10.8 MiB, and a record holds 7.9 MiB: the favourites of event \"view\" alone can take 8.3 MiB; lower `favourite_values` in `limits`",
+		},
+		{
 			"what waits", head + "lateness: 1d\nlimits: {held_bytes: 4MiB, trait_bytes: 1MiB, by_values: 10000}\n" + model + "segments:\n  - {name: s, by: trait('a')}\n  - {name: t, by: trait('a')}\n",
 			"5:1: a customer's state can come to",
 		},

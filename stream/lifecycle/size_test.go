@@ -27,6 +27,12 @@ func shopMessage(r *rand.Rand, clock int64) []byte {
 	}
 }
 
+// lookMessage is a look at one of many products, with properties whose favourites are kept.
+func lookMessage(r *rand.Rand, clock int64) []byte {
+	return fmt.Appendf(nil, `{"type":"track","event":"Product Viewed","anonymousId":"a","timestamp":%q,"properties":{"category":"category %d","path":"/products/of/category/%d","brand":"b"}}`,
+		instant.Instant(clock).String(), r.IntN(9), r.IntN(40))
+}
+
 // fold makes the state of a customer who sent so many random messages.
 func fold(t testing.TB, m *Model, message func(*rand.Rand, int64) []byte, r *rand.Rand, messages int, pause int64) *State {
 	s := new(State)
@@ -68,6 +74,7 @@ func TestSizeIsTheMemoryOfAState(t *testing.T) {
 	}{
 		{"shop, few messages", customerValue(t), shopMessage, 8},
 		{"shop, many messages", customerValue(t), shopMessage, 60},
+		{"favourites", compiled(t, golden(t, "favourites.yaml")), lookMessage, 60},
 		{"everything, few messages", everything(t), randomMessage, 8},
 		{"everything, many messages", everything(t), randomMessage, 60},
 	} {
