@@ -259,19 +259,6 @@ func appendSeries(b []byte, e *eventDef, s *series, clock int64) []byte {
 	return b
 }
 
-// appendTexts leaves out the hashes, and puts the texts behind all else.
-func appendTexts(b []byte, known knownTexts, clock int64) []byte {
-	b = appendUint(b, uint64(len(known)))
-	for i := range known {
-		b = appendUint(b, uint64(len(known[i].text)))
-		b = appendInt(b, clock-known[i].last)
-	}
-	for i := range known {
-		b = append(b, known[i].text...)
-	}
-	return b
-}
-
 func appendRows(b []byte, e *eventDef, rows []int64, before int64) []byte {
 	if e.width == 1 {
 		b = slices.Grow(b, len(rows)*binary.MaxVarintLen64)

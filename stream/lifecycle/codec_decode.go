@@ -337,38 +337,6 @@ func decodeSeries(d *decoder, e *eventDef) *series {
 	return s
 }
 
-// knownTexts makes one string of all texts: few of them go.
-func (d *decoder) knownTexts() knownTexts {
-	known := make(knownTexts, d.len(2))
-	sizes := d.b // read again once the texts are found
-	all := uint64(0)
-	for i := range known {
-		all += min(d.uint(), uint64(len(sizes))) // what is larger fails below
-		known[i].last = d.clock - d.int()
-	}
-	if all > uint64(len(d.b)) {
-		d.fail()
-		return nil
-	}
-	texts := string(d.take(int(all)))
-	again := decoder{b: sizes}
-	for i := range known {
-		n := again.uint()
-		again.int()
-		if d.err != nil || n > uint64(len(texts)) {
-			d.fail()
-			return nil
-		}
-		known[i].text, texts = texts[:n], texts[n:]
-		known[i].hash = hashOf(known[i].text)
-		if i > 0 && known[i].hash <= known[i-1].hash {
-			d.fail()
-			return nil
-		}
-	}
-	return known
-}
-
 func decodeRows(d *decoder, e *eventDef) []int64 {
 	hashes := e.width - e.keyAt
 	size := 1 + 8*hashes

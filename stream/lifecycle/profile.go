@@ -39,7 +39,7 @@ func (m *Model) openSegments(s *State) []openSegment {
 	return open
 }
 
-// Dropped is how many instants of an event fell out of the newest 4,096 that sum,
+// Dropped is how many instants of an event fell out of the newest 4,096 that sum, rhythm,
 // avg, min, max, unique and days read; 0 for an event that the definition lacks.
 func (m *Model) Dropped(s *State, event string) int64 {
 	for _, e := range m.events {
