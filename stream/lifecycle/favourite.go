@@ -177,19 +177,19 @@ func weight(age, halfLife int64, weights *[halfSteps]uint64) uint64 {
 
 // makeWeights are the weights within the first half-life, exactly: 2^(weightBits - i/halfSteps),
 // cut. They are powers of the halfSteps-th root of a half, which ten square roots give to
-// 320 places: enough for the first weightBits of its thousandth power.
+// 192 places: enough for the first weightBits of its thousandth power.
 func makeWeights() *[halfSteps]uint64 {
-	const places = 320
+	const places = 192
 	root := new(big.Int).Lsh(big.NewInt(1), places-1)
 	for n := halfSteps; n > 1; n /= 2 {
 		root.Sqrt(root.Lsh(root, places))
 	}
 	power := new(big.Int).Lsh(big.NewInt(1), places)
-	cut := new(big.Int)
+	product, cut := new(big.Int), new(big.Int)
 	var out [halfSteps]uint64
 	for i := range out {
 		out[i] = cut.Rsh(power, places-weightBits).Uint64()
-		power.Rsh(power.Mul(power, root), places)
+		power.Rsh(product.Mul(power, root), places)
 	}
 	return &out
 }

@@ -167,3 +167,28 @@ func TestRefusedFavourites(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkFavourite is one among few and many values, of as many instants as are kept.
+func BenchmarkFavourite(b *testing.B) {
+	for _, c := range []struct{ instants, values int }{{20, 5}, {maxKept, 5}, {maxKept, 256}} {
+		h := newHostile(b, strings.Replace(favouriteDefinition, "favourite_values: 4", "favourite_values: 256", 1))
+		for i := range c.instants {
+			h.send(`{"type":"track","event":"Product Viewed","userId":"u","timestamp":%q,"properties":{"category":"c%d"}}`, at(int64(i)*60_000), i%c.values)
+		}
+		e, s, sc := h.model.events[0], h.state.series[0], new(tallyOfTexts)
+		weights := makeWeights()
+		b.Run(fmt.Sprintf("%d instants of %d values", c.instants, c.values), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.favourite(e, 0, s.textsOf(0), 30*dayMillis, weights, sc)
+			}
+		})
+	}
+}
+
+// BenchmarkMakeWeights is what a definition with favourites takes longer to compile.
+func BenchmarkMakeWeights(b *testing.B) {
+	for b.Loop() {
+		makeWeights()
+	}
+}

@@ -110,7 +110,7 @@ var functions = []function{
 		summary:   "The customer's own pace: the median time between two occurrences.",
 		exact: "The median of the gaps between successive instants among the newest 4,096 occurrences, in event time; equal instants are a gap of 0. Of an even number of gaps it is the mean of " +
 			"the middle two, cut to the millisecond. Unknown with fewer than 2 gaps (3 occurrences). It is a duration: the window of idle and seen, alone or times a number above 0 that is written out " +
-			"(the product is cut to the millisecond, a window is at least 1 ms and at most 3,660 days), or compared with a duration or another rhythm: rhythm('purchase') <= '30d'.",
+			"(the product is cut to the millisecond, a window is at least 1 ms and at most 3,660 days), or compared with a duration or another rhythm: rhythm('purchase') <= '30d'. Exact also with `resolution: 1h`.",
 		cost:  "up to five looks at each instant kept, after each event of that name and at each deadline of a condition that reads it; no memory",
 		state: "the newest 4,096 instants, once per event: 2 to 7 bytes each",
 	},
@@ -130,7 +130,7 @@ var functions = []function{
 		signature: "count_since(event, other)",
 		summary:   "How often the customer did the first since it last did the other.",
 		exact: "The number of occurrences of the first event that are strictly later than the other's last; of the same instant: not counted. All of them if the other never happened. " +
-			"It reads the newest 4,096, so that compared with a number it may be at most 4,096.",
+			"It reads the newest 4,096, so that compared with a number it may be at most 4,096. Exact also with `resolution: 1h`.",
 		cost:  "a binary search in the instants kept",
 		state: "compared with a number n: the newest n instants of the first event, 2 to 7 bytes each, else the newest 4,096; of the other the last",
 	},

@@ -153,3 +153,21 @@ func TestRetentionOfRhythmsAndCountsSince(t *testing.T) {
 		t.Errorf("problems %v", problems)
 	}
 }
+
+// BenchmarkMedianGap is a rhythm of a customer with as few and as many instants as there are.
+func BenchmarkMedianGap(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{5, 25, 100, maxKept} {
+		instants := make([]int64, n)
+		for i := range instants {
+			instants[i] = r.Int64N(10 * 365 * dayMillis)
+		}
+		e, s := seriesOf(instants...)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.medianGap(e)
+			}
+		})
+	}
+}
