@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lapwing/schemas/definition"
+	"lapwing/stream/lifecycle"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -18,7 +19,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check DEFINITION",
 		Short: "Validate a definition: all its problems, each with its place",
 		Long: `Validates a definition: a file, preset:NAME, or - for standard input.
-All problems are printed, each as file:line:column: message and the line with a caret.`,
+All problems are printed, each as file:line:column: message and the line with carets
+under what is meant. Warnings begin with "warning: " and do not fail the check: what
+they are about is in schemas/README.md.`,
 		Example: "  lapwing check lifecycle.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,13 +33,14 @@ All problems are printed, each as file:line:column: message and the line with a 
 			if err := definition.Render(a.stderr, args[0], def.Source, warnings); err != nil {
 				return err
 			}
-			return summarise(a.stdout, def, model.MaxStateBytes())
+			return summarise(a.stdout, model)
 		},
 	}
 }
 
 // summarise says in a few lines what a definition holds.
-func summarise(w io.Writer, def *definition.Definition, maxState int) error {
+func summarise(w io.Writer, model *lifecycle.Model) error {
+	def := model.Definition()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: fine\n", def.File)
 	fmt.Fprintf(&b, "  %s, version %d, time zone %s\n", def.Name.Value, def.Version, def.Zone)
@@ -57,7 +61,10 @@ func summarise(w io.Writer, def *definition.Definition, maxState int) error {
 		}
 		fmt.Fprintf(&b, "  segments: %s\n", strings.Join(names, ", "))
 	}
-	fmt.Fprintf(&b, "  a customer takes at most %s\n", humanize.IBytes(uint64(max(0, maxState))))
+	if unread := model.Unread(); len(unread) > 0 {
+		fmt.Fprintf(&b, "  counted, and read by no condition: %s\n", strings.Join(unread, ", "))
+	}
+	fmt.Fprintf(&b, "  a customer takes at most %s\n", humanize.IBytes(uint64(max(0, model.MaxStateBytes()))))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

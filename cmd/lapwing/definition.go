@@ -43,20 +43,14 @@ func (a *app) readDefinition(ctx context.Context, ref string) (source []byte, er
 	return source, nil
 }
 
-// loadDefinition reads, parses and compiles. Problems that are errors are printed
-// and end in errFailed; warnings are returned for who wants to show them.
+// loadDefinition reads, parses and compiles. Problems that are errors are printed and
+// end in errFailed; warnings are returned for who wants to show them.
 func (a *app) loadDefinition(ctx context.Context, ref string) (*lifecycle.Model, []definition.Problem, error) {
 	source, err := a.readDefinition(ctx, ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	def, problems := definition.ParsePartial(ref, source)
-	var model *lifecycle.Model
-	if def != nil {
-		var more []definition.Problem
-		model, more = lifecycle.Compile(def)
-		problems = append(problems, more...)
-	}
+	model, problems := lifecycle.Check(definition.ParsePartial(ref, source))
 	if definition.HasErrors(problems) {
 		return nil, problems, errors.Join(definition.Render(a.stderr, ref, source, problems), errFailed)
 	}

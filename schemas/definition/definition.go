@@ -26,7 +26,9 @@ type Definition struct {
 	Zone     *time.Location // timezone; UTC by default
 	Currency string
 	Dedupe   time.Duration // 7d by default
-	Lateness time.Duration
+	// DedupePos is the place of the key `dedupe`; zero if it was left out.
+	DedupePos Pos
+	Lateness  time.Duration
 	// AnonymousRetention is retain.anonymous; 90d by default.
 	AnonymousRetention time.Duration
 	Limits             Limits          // of a customer's state; DefaultLimits by default

@@ -40,7 +40,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		}
 		return n * u.unit, nil
 	}
-	return 0, fmt.Errorf("%q is no duration: write a whole number and s, m, h, d or w, such as 15m, 24h, 90d, 2w", text)
+	return 0, fmt.Errorf("%q is no duration: write a whole number and s, m, h, d or w, such as 15m, 24h, 90d, 2w%s", text, suggestDuration(text))
 }
 
 // ParseWindow reads a duration longer than 0.

@@ -26,7 +26,7 @@ func (r *fileReader) readParams(n *node) {
 			r.add(e.key.At(i), "param %s has a -, which conditions would read as minus: use _", quote(e.key.Value))
 		}
 		if e.value.kind == null {
-			r.add(e.key.Pos, "param %s has no value", quote(e.key.Value))
+			r.add(e.key.Pos, "param %s has no value: write a number, a text, a duration or a boolean", quote(e.key.Value))
 			continue
 		}
 		if e.value.kind != scalar {
@@ -40,7 +40,7 @@ func (r *fileReader) readParams(n *node) {
 			// What begins like a number must be one, or a duration.
 			begins := strings.IndexByte("0123456789+-.", t.Value[0]) >= 0
 			if _, err := ParseDuration(t.Value); !number && err != nil && begins {
-				r.add(t.Pos, "param %s: %s is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text", quote(e.key.Value), quote(t.Value))
+				r.add(t.Pos, "param %s: %s is neither a number (such as 500 or 0.25, below 10^14) nor a duration (such as 90d, at most 3660d); quote it if it is a text%s", quote(e.key.Value), quote(t.Value), suggestNumber(t.Value))
 				continue
 			}
 			p.IsString = !number
@@ -72,14 +72,14 @@ func (r *fileReader) event(e entry) Event {
 		return out
 	}
 	if e.value.kind == null {
-		r.add(e.key.Pos, "%s has no value: expected `match` or `from`", what)
+		r.add(e.key.Pos, "%s has no value: give it a `match`, such as {match: Order Completed}, or a `from` and a `gap`", what)
 		return out
 	}
 	f, ok := r.fields(e.value, what, "match", "where", "value", "key", "refund", "from", "gap", "first", "resolution")
 	if !ok {
 		return out
 	}
-	f.pos = e.key.Pos
+	f.pos, f.named = e.key.Pos, true
 	if f.given("from") {
 		r.derived(f, &out)
 	} else {
@@ -101,7 +101,7 @@ func (r *fileReader) event(e entry) Event {
 func (r *fileReader) derived(f *fields, out *Event) {
 	for _, key := range []string{"match", "where", "value", "key", "refund"} {
 		if f.given(key) {
-			r.add(f.key(key).Pos, "%s is derived by `from` and has no `%s` of its own", f.what, key)
+			r.add(f.key(key).Pos, "%s is derived by `from` and has no `%s` of its own: take it out, or put it on the source", f.what, key)
 		}
 	}
 	if n := f.get("from"); n != nil {
@@ -121,7 +121,7 @@ func (r *fileReader) derived(f *fields, out *Event) {
 // matched reads an event that messages are.
 func (r *fileReader) matched(f *fields, out *Event) {
 	if !f.given("match") {
-		r.add(f.pos, "%s needs the key `match`, or `from` and `gap`", f.what)
+		f.missing("%s needs the key `match`, or `from` and `gap`", f.what)
 	}
 	if n := f.get("match"); n != nil {
 		out.Match = r.match(n)
@@ -131,7 +131,7 @@ func (r *fileReader) matched(f *fields, out *Event) {
 	out.Key = r.condition(f.get("key"), "`key`")
 	for _, key := range []string{"gap", "first"} {
 		if f.given(key) {
-			r.add(f.key(key).Pos, "`%s` goes with `from`, which %s does not have", key, f.what)
+			r.add(f.key(key).Pos, "`%s` goes with `from`, which %s does not have: take it out", key, f.what)
 		}
 	}
 	n := f.get("refund")
@@ -182,7 +182,7 @@ func (r *fileReader) pattern(n *node, out []Match) []Match {
 	}
 	f, _ := r.fields(n, "`match`", "type", "event", "name")
 	if len(n.entries) == 0 {
-		r.add(n.pos, "`match` is empty: it would fit every message")
+		r.add(n.pos, "`match` is empty: it would fit every message; give it a `type`, `event` or `name`")
 		return out
 	}
 	var m Match
@@ -219,11 +219,11 @@ func (r *fileReader) checkSources() {
 				break
 			}
 			if !known {
-				r.add(from.Pos, "event %s is not defined%s", quote(from.Value), Suggest(from.Value, names))
+				r.add(from.Pos, "event %s is not defined%s", quote(from.Value), suggestKey(from.Value, names))
 				break
 			}
 			if walk[next] == start+1 {
-				r.add(from.Pos, "event %s comes from itself, in a circle", quote(from.Value))
+				r.add(from.Pos, "event %s comes from itself, in a circle: one of the events in it needs a `match` in place of its `from`", quote(from.Value))
 			}
 			at = next
 		}

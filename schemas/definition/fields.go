@@ -3,6 +3,7 @@
 package definition
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ type fields struct {
 	r     *fileReader
 	what  string // the mapping, for messages
 	pos   Pos    // where something missing is reported
+	named bool   // pos is the mapping's name, not where it begins
 	by    map[string]entry
 	known []string
 }
@@ -32,11 +34,11 @@ func (r *fileReader) fields(n *node, what string, known ...string) (f *fields, o
 	f = &fields{r: r, what: what, pos: n.pos, by: map[string]entry{}, known: known}
 	for _, e := range r.unique(n, "key") {
 		if !slices.Contains(known, e.key.Value) {
-			r.add(e.key.Pos, "%s has no key %s%s", what, quote(e.key.Value), Suggest(e.key.Value, known))
+			r.add(e.key.Pos, "%s has no key %s%s", what, quote(e.key.Value), suggestKey(e.key.Value, known))
 			continue
 		}
 		if e.value.kind == null && !e.value.refused {
-			r.add(e.key.Pos, "`%s` has no value", e.key.Value)
+			r.add(e.key.Pos, "`%s` has no value: write one behind the colon", e.key.Value)
 		}
 		f.by[e.key.Value] = e
 	}
@@ -50,7 +52,7 @@ func (r *fileReader) unique(n *node, what string) []entry {
 	first := make(map[string]Pos, len(n.entries))
 	for _, e := range n.entries {
 		if at, twice := first[e.key.Value]; twice {
-			r.add(e.key.Pos, "duplicate %s %s: it stands on line %d too", what, quote(e.key.Value), at.Line)
+			r.add(e.key.Pos, "duplicate %s %s: it stands on line %d too; keep one of them", what, quote(e.key.Value), at.Line)
 			continue
 		}
 		first[e.key.Value] = e.key.Pos
@@ -76,9 +78,18 @@ func (f *fields) get(key string) *node {
 // require is get, and reports a key that was left out.
 func (f *fields) require(key string) *node {
 	if !f.given(key) {
-		f.r.add(f.pos, "%s needs the key `%s`", f.what, key)
+		f.missing("%s needs the key `%s`", f.what, key)
 	}
 	return f.get(key)
+}
+
+// missing reports what the mapping lacks.
+func (f *fields) missing(format string, args ...any) {
+	p := Problem{Pos: f.pos, Message: fmt.Sprintf(format, args...)}
+	if !f.named {
+		p.Width = 1 // not the key that happens to come first
+	}
+	f.r.append(p)
 }
 
 // items are the items of a list, which must not be empty.
@@ -87,7 +98,7 @@ func (r *fileReader) items(n *node, what string) []*node {
 	case n.kind != list:
 		r.add(n.pos, "%s must be a list, not %s", what, n.kind)
 	case len(n.items) == 0:
-		r.add(n.pos, "%s is empty", what)
+		r.add(n.pos, "%s is empty: list at least one", what)
 	default:
 		return n.items
 	}
@@ -99,11 +110,11 @@ func (r *fileReader) text(n *node, what string) (Text, bool) {
 	switch {
 	case n.refused:
 	case n.kind == null:
-		r.add(n.pos, "%s has no value", what)
+		r.add(n.pos, "%s has no value: write one", what)
 	case n.kind != scalar:
 		r.add(n.pos, "%s must be a text, not %s", what, n.kind)
 	case strings.TrimSpace(n.text.Value) == "":
-		r.add(n.pos, "%s is empty", what)
+		r.add(n.pos, "%s is empty: write something between the quotes", what)
 	default:
 		return n.text, true
 	}
@@ -165,7 +176,7 @@ func (r *fileReader) checkName(t Text, kind string) bool {
 	if namePattern.MatchString(t.Value) {
 		return true
 	}
-	r.add(t.Pos, "%s %s is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", kind, quote(t.Value))
+	r.add(t.Pos, "%s %s is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters%s", kind, quote(t.Value), suggestName(t.Value))
 	return false
 }
 
@@ -191,7 +202,7 @@ func (r *fileReader) duration(n *node, what string, b bound, missing time.Durati
 	case err != nil:
 		r.add(t.Pos, "%s: %s", what, oneLine(err.Error()))
 	case b == aboveZero && d == 0:
-		r.add(t.Pos, "%s must be longer than 0", what)
+		r.add(t.Pos, "%s must be longer than 0, and is %s", what, t.Value)
 	default:
 		return d
 	}

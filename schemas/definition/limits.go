@@ -69,7 +69,7 @@ func (r *fileReader) readLimits(top *fields) {
 		return
 	}
 	if len(n.entries) == 0 {
-		r.add(n.pos, "`limits` is empty")
+		r.add(n.pos, "`limits` is empty: set one, or take the key out")
 	}
 	for _, k := range limitKeys {
 		v := f.get(k.key)

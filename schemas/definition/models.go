@@ -36,7 +36,7 @@ func (r *fileReader) newName(n *node, kind string, first map[string]Pos) Text {
 		return t
 	}
 	if at, twice := first[t.Value]; twice {
-		r.add(t.Pos, "duplicate %s %s: it stands on line %d too", kind, quote(t.Value), at.Line)
+		r.add(t.Pos, "duplicate %s %s: it stands on line %d too; give one of them another name", kind, quote(t.Value), at.Line)
 	} else {
 		first[t.Value] = t.Pos
 	}
@@ -60,7 +60,7 @@ func (r *fileReader) stages(n *node) []Stage {
 		switch always, last := s.When.Value == "true", i == len(items)-1; {
 		case s.When.IsZero(): // reported
 		case last && !always:
-			r.add(s.When.Pos, "the last stage must be for everybody left: its `when` must be true, not %s", quote(s.When.Value))
+			r.add(s.When.Pos, "the last stage must be for everybody left: its `when` must be true, not %s; put a stage behind it that is for the others", quote(s.When.Value))
 		case always && !last:
 			r.warn(s.When.Pos, "`when` is always true: the stages after %s can never hold", quote(s.Name.Value))
 		}
@@ -93,7 +93,7 @@ func (r *fileReader) order(f *fields, m *Model) {
 		}
 	}
 	if len(missing) > 0 {
-		r.add(f.key("order").Pos, "`order` must list every stage: %s is missing", quote(strings.Join(missing, ", ")))
+		r.add(f.key("order").Pos, "`order` must list every stage, worst to best: %s is missing", quote(strings.Join(missing, ", ")))
 	}
 }
 
@@ -105,8 +105,10 @@ func (r *fileReader) stageList(n *node, what string, m *Model) []Text {
 	stages := make(map[string]bool, len(m.Stages))
 	var names []string
 	for _, s := range m.Stages {
-		stages[s.Name.Value] = true
-		names = append(names, s.Name.Value)
+		if !stages[s.Name.Value] {
+			stages[s.Name.Value] = true
+			names = append(names, s.Name.Value)
+		}
 	}
 	var out []Text
 	first := map[string]Pos{}
@@ -116,12 +118,12 @@ func (r *fileReader) stageList(n *node, what string, m *Model) []Text {
 			continue
 		}
 		if at, twice := first[t.Value]; twice {
-			r.add(t.Pos, "%s lists stage %s twice: it stands on line %d too", what, quote(t.Value), at.Line)
+			r.add(t.Pos, "%s lists stage %s twice: it stands on line %d too; keep one of them", what, quote(t.Value), at.Line)
 			continue
 		}
 		first[t.Value] = t.Pos
 		if !stages[t.Value] {
-			r.add(t.Pos, "the model has no stage %s%s", quote(t.Value), Suggest(t.Value, names))
+			r.add(t.Pos, "the model has no stage %s%s", quote(t.Value), suggestKey(t.Value, names))
 			continue
 		}
 		out = append(out, t)
@@ -148,7 +150,7 @@ func (r *fileReader) readSegments(n *node) {
 		case when && by:
 			r.add(f.key("by").Pos, "segment %s has both `when` and `by`: one of them must go", quote(s.Name.Value))
 		case !when && !by:
-			r.add(f.pos, "segment %s needs the key `when` or `by`", quote(s.Name.Value))
+			f.missing("segment %s needs the key `when` or `by`", quote(s.Name.Value))
 		}
 		s.When = r.condition(f.get("when"), "`when`")
 		s.By = r.condition(f.get("by"), "`by`")

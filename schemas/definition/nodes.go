@@ -72,7 +72,9 @@ func (y *yamlReader) node(n ast.Node) *node {
 	case *ast.AliasNode:
 		return &node{pos: y.at(n.GetToken()), refused: true}
 	case *ast.TagNode: // refused already; what follows is read all the same
-		return y.node(n.Value)
+		out := y.node(n.Value)
+		out.refused = out.kind == null // most likely a text that began with !
+		return out
 	case *ast.AnchorNode:
 		return y.node(n.Value)
 	case *ast.LiteralNode:

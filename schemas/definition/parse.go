@@ -44,6 +44,7 @@ func ParsePartial(file string, source []byte) (*Definition, []Problem) {
 	sum := sha256.Sum256(source)
 	d := &Definition{File: file, Source: source, Hash: hex.EncodeToString(sum[:])}
 	(&fileReader{problems: ps, d: d}).read(root)
+	ps.point(root)
 	return d, ps.sorted()
 }
 
@@ -76,7 +77,7 @@ func (r *fileReader) read(root *node) {
 	r.readModels(f.get("models"))
 	r.readSegments(f.get("segments"))
 	if !f.given("models") && !f.given("segments") {
-		r.add(root.pos, "the definition has neither `models` nor `segments`: there is nothing to compute")
+		f.missing("the definition has neither `models` nor `segments`: there is nothing to compute")
 	}
 	r.readCampaigns(f)
 	r.readMessages(f)
@@ -99,9 +100,9 @@ func (r *fileReader) readHeader(f *fields) {
 			v, err := strconv.ParseInt(t.Value, 10, 64)
 			switch {
 			case err != nil || v < 1 || t.style != plain || t.Value[0] == '+':
-				r.add(t.Pos, "version %s is not a whole number from 1", quote(t.Value))
+				r.add(t.Pos, "version %s is not a whole number from 1, written plainly, such as `version: 2`", quote(t.Value))
 			case t.Value[0] == '0': // to some readers of YAML it is octal
-				r.add(t.Pos, "version %s begins with a 0: did you mean %d?", quote(t.Value), v)
+				r.add(t.Pos, "version %s begins with a 0, and to some readers of YAML is another number; did you mean `%d`?", quote(t.Value), v)
 			default:
 				d.Version = v
 			}
@@ -113,7 +114,7 @@ func (r *fileReader) readHeader(f *fields) {
 			// "Local" would make a definition mean something else on each machine.
 			zone, err := time.LoadLocation(t.Value)
 			if err != nil || t.Value == "Local" {
-				r.add(t.Pos, "time zone %s is not known: expected a name such as UTC or Europe/Berlin", quote(t.Value))
+				r.add(t.Pos, "time zone %s is not known: expected a name such as UTC or Europe/Berlin%s", quote(t.Value), suggestZone(t.Value))
 			} else {
 				d.Zone = zone
 			}
@@ -122,13 +123,14 @@ func (r *fileReader) readHeader(f *fields) {
 	if n := f.get("currency"); n != nil {
 		if t, ok := r.text(n, "`currency`"); ok {
 			if !currencyCode.MatchString(t.Value) {
-				r.add(t.Pos, "currency %s is no ISO 4217 code: expected three capitals, such as EUR", quote(t.Value))
+				r.add(t.Pos, "currency %s is no ISO 4217 code: expected three capitals, such as EUR%s", quote(t.Value), suggestCurrency(t.Value))
 			} else {
 				d.Currency = t.Value
 			}
 		}
 	}
 	d.Dedupe = r.duration(f.get("dedupe"), "`dedupe`", orZero, defaultDedupe)
+	d.DedupePos = f.key("dedupe").Pos
 	d.Lateness = r.duration(f.get("lateness"), "`lateness`", orZero, 0)
 	d.AnonymousRetention = defaultAnonymous
 	if n := f.get("retain"); n != nil {

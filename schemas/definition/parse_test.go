@@ -346,6 +346,20 @@ func TestPlacesInConditions(t *testing.T) {
 					t.Errorf("%q, character %d, is said to stand at %v in\n%s", mark, offset, pos, source)
 				}
 			}
+			runes := []rune(c.value)
+			for offset := range runes {
+				pos := when.At(offset)
+				if offset > 0 && pos == when.At(offset-1) {
+					continue // within a fold
+				}
+				if back, ok := when.Offset(pos); !ok || back != offset {
+					t.Errorf("character %d stands at %v, where character %d is said to stand (%t)", offset, pos, back, ok)
+				}
+				from, width := when.Span(offset, len(runes))
+				if line := []rune(lines[pos.Line-1]); from != pos || width < 1 && !strings.ContainsRune(" \n", runes[offset]) || pos.Column-1+width > len(line) {
+					t.Errorf("from character %d on it is said to take %d characters at %v of\n%s", offset, width, from, string(line))
+				}
+			}
 			if when.At(0) != when.Pos {
 				t.Errorf("At(0) = %v, Pos = %v", when.At(0), when.Pos)
 			}

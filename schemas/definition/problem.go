@@ -15,6 +15,7 @@ import (
 // Problem is one thing wrong with a definition.
 type Problem struct {
 	Pos     Pos
+	Width   int    // characters from Pos on, in its line, that are meant; below 2: the one at Pos
 	Message string // what is wrong and what would be right, one line, no full stop
 	Warning bool   // said, but does not fail the check
 }
@@ -45,6 +46,43 @@ func (ps *problems) warn(pos Pos, format string, args ...any) {
 	ps.append(Problem{Pos: pos, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
+// point gives problems that name the beginning of a key or value the width of it.
+func (ps *problems) point(root *node) {
+	at := map[Pos][]int{} // problems without a width, by place
+	for i, p := range ps.list {
+		if p.Width == 0 {
+			at[p.Pos] = append(at[p.Pos], i)
+		}
+	}
+	take := func(pos Pos, width int) {
+		for _, i := range at[pos] {
+			ps.list[i].Width = width
+		}
+	}
+	var walk func(n *node)
+	walk = func(n *node) {
+		if n.kind == scalar {
+			if _, meant := at[n.pos]; meant && n.text.Pos.Line == n.pos.Line {
+				quotes := 2 * (n.text.Pos.Column - n.pos.Column)
+				take(n.pos, n.text.Width()+quotes)
+			}
+			if _, meant := at[n.text.Pos]; meant && n.text.Pos != n.pos {
+				take(n.text.Pos, n.text.Width())
+			}
+		}
+		for _, e := range n.entries {
+			if _, meant := at[e.key.Pos]; meant {
+				take(e.key.Pos, e.key.Width())
+			}
+			walk(e.value)
+		}
+		for _, item := range n.items {
+			walk(item)
+		}
+	}
+	walk(root)
+}
+
 func (ps *problems) append(p Problem) {
 	if len(ps.list) < 100*maxProblems {
 		ps.list = append(ps.list, p)
@@ -52,18 +90,28 @@ func (ps *problems) append(p Problem) {
 }
 
 // sorted is what is reported.
-func (ps *problems) sorted() []Problem {
-	Sort(ps.list)
-	if len(ps.list) <= maxProblems {
-		return ps.list
+func (ps *problems) sorted() []Problem { return Shown(ps.list) }
+
+// Shown are problems in the order of the file, and no more of them than help: beyond
+// that, warnings go first.
+func Shown(problems []Problem) []Problem {
+	problems = slices.Clone(problems)
+	Sort(problems)
+	failed := HasErrors(problems)
+	if len(problems) > maxProblems && failed {
+		problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Warning })
 	}
-	cut := slices.Clone(ps.list[:maxProblems+1])
-	cut[maxProblems] = Problem{Pos: cut[maxProblems].Pos, Message: fmt.Sprintf("more than %d problems: the rest is not shown", maxProblems)}
-	return cut
+	if len(problems) <= maxProblems {
+		return problems
+	}
+	at := problems[maxProblems].Pos
+	message := fmt.Sprintf("more than %d problems: the rest is not shown", maxProblems)
+	return append(problems[:maxProblems], Problem{Pos: at, Width: 1, Message: message, Warning: !failed})
 }
 
 // Format is the problem as a person reads it: "file:line:column: message", the
-// line of the file, and a line with a caret under the column. No line end follows.
+// line of the file, and a line with carets under what is meant, the first of them
+// under the column. No line end follows.
 // What no terminal should be sent is replaced, wherever it comes from.
 func (p Problem) Format(file string, source []byte) string {
 	return p.format(file, strings.Split(normalize(source), "\n"))
@@ -100,7 +148,7 @@ func (p Problem) format(file string, lines []string) string {
 	if p.Pos.Line < 1 || p.Pos.Line > len(lines) {
 		return head
 	}
-	line, under := excerpt(lines[p.Pos.Line-1], p.Pos.Column)
+	line, under := excerpt(lines[p.Pos.Line-1], p.Pos.Column, p.Width)
 	return head + "\n" + line + "\n" + under
 }
 
@@ -111,10 +159,10 @@ const (
 	excerptBefore = 80
 )
 
-// excerpt is the line, cut if it is wide, and the caret below it. Tabs stay in
-// both, so that the caret stands right whatever a tab's width is; what no
+// excerpt is the line, cut if it is wide, and the carets below it. Tabs stay in
+// both, so that the first caret stands right whatever a tab's width is; what no
 // terminal should be sent is shown as the replacement character.
-func excerpt(line string, column int) (shown, under string) {
+func excerpt(line string, column, width int) (shown, under string) {
 	// Invalid bytes become one character each, as they count in columns.
 	runes := []rune(line)
 	for i, r := range runes {
@@ -142,6 +190,6 @@ func excerpt(line string, column int) (shown, under string) {
 			b.WriteByte(' ')
 		}
 	}
-	b.WriteByte('^')
+	b.WriteString(strings.Repeat("^", max(1, min(width, to-at))))
 	return before + string(runes[from:to]) + after, b.String()
 }

@@ -71,6 +71,30 @@ func TestRenderReportsTheWriter(t *testing.T) {
 	}
 }
 
+// Of too many problems the first are shown, errors before warnings; that some are not
+// shown fails a check only if one of them does.
+func TestShown(t *testing.T) {
+	many := func(n int, warning bool) []definition.Problem {
+		out := make([]definition.Problem, n)
+		for i := range out {
+			out[i] = definition.Problem{Pos: definition.Pos{Line: n - i, Column: 1}, Warning: warning}
+		}
+		return out
+	}
+	if got := definition.Shown(many(100, false)); len(got) != 100 || got[0].Pos.Line != 1 {
+		t.Errorf("%d problems from line %d: want all 100, from line 1", len(got), got[0].Pos.Line)
+	}
+	if got := definition.Shown(many(101, true)); len(got) != 101 || definition.HasErrors(got) || !strings.HasPrefix(got[100].Message, "more than 100") || got[100].Pos.Line != 101 {
+		t.Errorf("of 101 warnings: %v", got)
+	}
+	if got := definition.Shown(append(many(500, true), many(3, false)...)); len(got) != 3 || got[0].Warning {
+		t.Errorf("of 3 errors behind 500 warnings: %v", got)
+	}
+	if got := definition.Shown(many(500, false)); len(got) != 101 || !definition.HasErrors(got) || got[99].Pos.Line != 100 {
+		t.Errorf("of 500 errors: %d", len(got))
+	}
+}
+
 func TestHasErrors(t *testing.T) {
 	warning := definition.Problem{Warning: true}
 	for _, c := range []struct {
@@ -80,5 +104,28 @@ func TestHasErrors(t *testing.T) {
 		if got := definition.HasErrors(c.problems); got != c.want {
 			t.Errorf("HasErrors(%v) = %t", c.problems, got)
 		}
+	}
+}
+
+func TestFormatUnderlines(t *testing.T) {
+	for _, c := range []struct {
+		name, source string
+		pos          definition.Pos
+		width        int
+		want         string
+	}{
+		{"a token", "a: seen('x')", definition.Pos{Line: 1, Column: 4}, 4, "a: seen('x')\n   ^^^^"},
+		{"no further than the line", "a: 1", definition.Pos{Line: 1, Column: 4}, 9, "a: 1\n   ^"},
+		{"characters, not bytes", "é: üü!", definition.Pos{Line: 1, Column: 4}, 2, "é: üü!\n   ^^"},
+		{"behind the line", "a:", definition.Pos{Line: 1, Column: 3}, 3, "a:\n  ^"},
+		{"no further than what is shown", strings.Repeat("x", 200), definition.Pos{Line: 1, Column: 111}, 80, "… " + strings.Repeat("x", 120) + " …\n" + strings.Repeat(" ", 82) + strings.Repeat("^", 40)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := definition.Problem{Pos: c.pos, Width: c.width, Message: "wrong"}
+			_, got, _ := strings.Cut(p.Format("f.yaml", []byte(c.source)), "\n")
+			if got != c.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, c.want)
+			}
+		})
 	}
 }

@@ -43,6 +43,27 @@ func (t Text) At(offset int) Pos {
 	return t.cursorAt(offset).pos
 }
 
+// Span is the place of the characters from (included) to to (not) of Value, and how
+// many characters of the file they take there: of what goes on in another line, those
+// in the first.
+func (t Text) Span(from, to int) (pos Pos, width int) {
+	if t.rawPos == (Pos{}) {
+		return t.At(from), max(0, min(to, utf8.RuneCountInString(t.Value))-from)
+	}
+	begin, end := t.cursorAt(from), t.cursorAt(to)
+	if end.pos.Line == begin.pos.Line {
+		return begin.pos, max(0, end.pos.Column-begin.pos.Column)
+	}
+	line, _, _ := strings.Cut(begin.rest, "\n")
+	return begin.pos, utf8.RuneCountInString(strings.TrimRight(line, " \t"))
+}
+
+// Width is how many characters of the file Value takes from Pos on, in its first line.
+func (t Text) Width() int {
+	_, width := t.Span(0, utf8.RuneCountInString(t.Value))
+	return width
+}
+
 // trimmed is t without white space around it, still knowing its place.
 func (t Text) trimmed() Text {
 	left := strings.TrimLeft(t.Value, " \t\n")
@@ -78,15 +99,36 @@ func (c *cursor) skipSpace() {
 // the two differ the file has an escape, a fold (several blanks that count as one
 // blank or line end) or indentation (blanks that count as nothing).
 func (t Text) cursorAt(offset int) cursor {
+	c, _ := t.walk(func(n int, _ Pos) bool { return n >= offset })
+	return c
+}
+
+// Offset is the character of Value that begins at pos in the file; ok is false if none
+// does. It is the inverse of At.
+func (t Text) Offset(pos Pos) (offset int, ok bool) {
+	if t.rawPos == (Pos{}) {
+		offset = pos.Column - t.Pos.Column
+		return offset, pos.Line == t.Pos.Line && offset >= 0 && offset < utf8.RuneCountInString(t.Value)
+	}
+	c, offset := t.walk(func(_ int, at Pos) bool {
+		return at.Line > pos.Line || at.Line == pos.Line && at.Column >= pos.Column
+	})
+	return offset, c.pos == pos && offset < utf8.RuneCountInString(t.Value)
+}
+
+// walk goes through the characters of Value until stop holds for one (n, from 0, at pos),
+// and returns where it stands.
+func (t Text) walk(stop func(n int, pos Pos) bool) (cursor, int) {
 	c := cursor{t.raw, t.rawPos}
-	for n, r := range []rune(t.Value) {
+	n := 0
+	for _, r := range t.Value {
 		length := 0 // bytes of the file that stand for r
 		for length == 0 {
 			raw, size := utf8.DecodeRuneInString(c.rest)
 			blank := raw == ' ' || raw == '\t' || raw == '\n'
 			switch {
 			case size == 0:
-				return c
+				return c, n
 			case t.style == doubleQuoted && raw == '\\':
 				length = escapeLength(c.rest)
 				if strings.HasPrefix(c.rest, "\\\n") { // joins two lines, stands for nothing
@@ -103,15 +145,16 @@ func (t Text) cursorAt(offset int) cursor {
 			case blank:
 				c.skipSpace()
 			default:
-				return c // cannot be: this is as far as is known
+				return c, n // cannot be: this is as far as is known
 			}
 		}
-		if n >= offset {
-			return c
+		if stop(n, c.pos) {
+			return c, n
 		}
 		c.step(min(length, len(c.rest)))
+		n++
 	}
-	return c
+	return c, n
 }
 
 // escapeLength is the number of bytes of the escape at the start of s.

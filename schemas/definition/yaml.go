@@ -206,7 +206,8 @@ func (y *yamlReader) checkTokens(tokens token.Tokens) (refused, readable bool) {
 	return refused, true
 }
 
-// syntaxError reports what the library says, with what it mostly means here.
+// syntaxError reports what the library stumbled over, in words for people who do not
+// know YAML's, with what it mostly means here.
 func (y *yamlReader) syntaxError(err error) {
 	var se interface {
 		error
@@ -217,16 +218,15 @@ func (y *yamlReader) syntaxError(err error) {
 		y.add(Pos{1, 1}, "the file cannot be read as YAML")
 		return
 	}
-	at, message, hint := y.at(se.GetToken()), se.GetMessage(), ""
+	at, message := y.at(se.GetToken()), se.GetMessage()
 	missing := strings.HasSuffix(message, "must be specified") // ',' or the end of braces or brackets
-	const wholly = "; quote a text that begins with a quote as a whole, such as \"'a' == 'b'\""
 	switch {
 	// What is missed is missed after the comment; what does not end begins before it.
 	case y.cut != (Pos{}) && (missing && y.cut.Line < at.Line || strings.Contains(message, "end token") && at.Line <= y.cut.Line):
 		y.add(y.cut, cutByComment, "the text")
 		return
 	case missing && followsQuoted(se.GetToken()):
-		hint = wholly
+		message = "the text ends before this, at its quote" + wholly
 	case strings.Contains(message, "tab character") || strings.Contains(message, "character '\t'"):
 		message = "a tab stands here where only spaces may: YAML is indented with spaces"
 		if i := strings.IndexByte(y.line(at.Line), '\t'); i >= 0 { // the library may point behind it
@@ -236,21 +236,51 @@ func (y *yamlReader) syntaxError(err error) {
 		before := y.text[y.lines[at.Line-1]:y.offset(at)]
 		if i := strings.LastIndexByte(before, '!'); i >= 0 {
 			at.Column = utf8.RuneCountInString(before[:i]) + 1
-			message = "YAML tags are not allowed"
-			hint = "; quote a text that begins with !"
+			message = "YAML tags are not allowed; quote a text that begins with !"
 		}
-	case strings.Contains(message, "map key-value is pre-defined"):
-		hint = wholly
-	case strings.HasPrefix(message, "mapping value is not allowed"):
-		hint = "; quote a text that contains `: `"
-	case strings.HasPrefix(message, "could not find flow map content"):
-		hint = "; in braces, quote a text that contains a comma"
-	case strings.Contains(message, "reserved character"):
-		hint = "; quote a text that begins with it"
-	case strings.Contains(message, "directive"):
-		hint = "; quote a text that begins with %"
+	default:
+		message = plainly(message)
 	}
-	y.add(at, "%s", oneLine(message)+hint)
+	y.add(at, "%s", oneLine(message))
+}
+
+const wholly = "; quote a text that begins with a quote as a whole, such as \"'a' == 'b'\""
+
+// inPlainWords are the library's messages, by a part of each, and ours.
+var inPlainWords = []struct{ theirs, ours string }{
+	{"map key-value is pre-defined", "the value ended before this" + wholly},
+	{"mapping value is not allowed", "a second `: ` stands in this value; quote a text that contains `: `"},
+	{"could not find flow map content", "this is no `key: value`; in braces, quote a text that contains a comma"},
+	{"',' or '}' must be specified", "a comma or the closing } is missing before this"},
+	{"',' or ']' must be specified", "a comma or the closing ] is missing before this"},
+	{"flow mapping end token '}' not found", "{ is opened here and not closed: } is missing"},
+	{"could not find flow mapping end token", "{ is opened here and not closed: } is missing"},
+	{"sequence end token ']' not found", "[ is opened here and not closed: ] is missing"},
+	{"could not find '[' character", "] closes nothing: take it out, or put [ before the list"},
+	{"could not find '{' character", "} closes nothing: take it out, or put { before the mapping"},
+	{"end character of single-quoted text", "a text begins with ' here and does not end: the closing ' is missing"},
+	{"end character of double-quoted text", "a text begins with \" here and does not end: the closing \" is missing"},
+	{"non-map value is specified", "this is no `key: value`: is the colon missing, or is it indented wrongly?"},
+	{"unexpected key name", "this is no `key: value`: is the colon missing, or the blank behind it?"},
+	{"block sequence entries are not allowed", "a list begins on a line of its own, not behind a key: put - on the next line, or write [a, b]"},
+	{"value is not allowed in this context", "this stands where nothing may: is it indented wrongly, or is `key: ` or - missing before it?"},
+}
+
+// plainly is a message of the library in our words.
+func plainly(message string) string {
+	for _, w := range inPlainWords {
+		if strings.Contains(message, w.theirs) {
+			return w.ours
+		}
+	}
+	switch {
+	case strings.Contains(message, "reserved character"):
+		return message + "; quote a text that begins with it"
+	case strings.Contains(message, "directive"):
+		return message + "; quote a text that begins with %"
+	default:
+		return message
+	}
 }
 
 // followsQuoted reports whether a quoted text ends before tk, on the same line.

@@ -5,7 +5,6 @@ package lifecycle
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,19 +132,24 @@ func (c *compiler) parseCEL(text definition.Text, s scope) (*celast.AST, bool) {
 	env := c.checker(s)
 	parsed, issues := env.Parse(text.Value)
 	if issues != nil && issues.Err() != nil {
-		c.celIssues(text, issues)
+		c.syntaxIssues(text, issues)
 		return nil, false
 	}
 	ast := parsed.NativeRep()
 	before := len(c.problems)
 	celast.PostOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) { c.normalise(text, ast, e) }))
 	if len(c.problems) > before {
+		c.checkNames(text, s, ast)
 		return nil, false
 	}
 	checked, issues := env.Check(parsed)
 	if issues != nil && issues.Err() != nil {
-		c.celIssues(text, issues)
+		c.typeIssues(text, s, ast, issues)
+		c.checkNames(text, s, ast)
 		return nil, false
+	}
+	if c.parsed != nil {
+		c.parsed[placed{text.Pos, text.Value}] = checked.NativeRep()
 	}
 	return checked.NativeRep(), true
 }
@@ -164,6 +168,9 @@ func (c *compiler) normalise(text definition.Text, ast *celast.AST, e celast.Exp
 		return
 	}
 	p, ok := c.params[sel.FieldName()]
+	if c.paramsRead != nil {
+		c.paramsRead[sel.FieldName()] = true
+	}
 	switch {
 	case !ok:
 		c.problem(c.place(text, ast, e), "there is no param %q%s", sel.FieldName(), didYouMean(sel.FieldName(), sortedKeys(c.params)))
@@ -185,7 +192,7 @@ func (c *compiler) normaliseLiteral(text definition.Text, ast *celast.AST, e cel
 	switch lit := e.AsLiteral().(type) {
 	case types.Int:
 		if _, ok := decimal.FromInt(int64(lit)); !ok {
-			c.problem(c.place(text, ast, e), "%d is no number here: numbers are below 10^14", int64(lit))
+			c.problem(c.place(text, ast, e), "%d is too large: numbers are below 10^14; an id is a text, and stands in quotes", int64(lit))
 			return
 		}
 		e.SetKindCase(celast.NewExprFactory().NewLiteral(e.ID(), types.Double(float64(lit))))
@@ -194,7 +201,7 @@ func (c *compiler) normaliseLiteral(text definition.Text, ast *celast.AST, e cel
 			c.problem(c.place(text, ast, e), "this is no number here: numbers have at most 15 digits and are below 10^14")
 		}
 	case types.Uint, types.Bytes:
-		c.problem(c.place(text, ast, e), "numbers are written plainly and text in quotes")
+		c.problem(c.place(text, ast, e), "numbers are written plainly, such as 5, and texts in quotes, such as 'a': no letter stands before or behind them")
 	}
 }
 
@@ -214,150 +221,8 @@ func literalDecimal(f float64) (decimal.Decimal, bool) {
 	return decimal.Parse(strconv.FormatFloat(f, 'g', -1, 64))
 }
 
-// celIssues turns cel-go's issues into problems at their place in the file.
-func (c *compiler) celIssues(text definition.Text, issues *cel.Issues) {
-	for _, e := range issues.Errors() {
-		message := strings.SplitN(e.Message, "\n", 2)[0]
-		if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
-			name, _, _ = strings.Cut(name, "'")
-			message = c.undeclared(name)
-		} else if strings.HasPrefix(message, "found no matching overload for '") {
-			message = explainOverload(message)
-		} else {
-			message = explainSyntax(text.Value, message)
-		}
-		c.problem(position(text, e.Location.Line(), e.Location.Column()), "%s", message)
-	}
-}
-
-func (c *compiler) undeclared(name string) string {
-	if name == "params" {
-		return "params is read as params.NAME"
-	}
-	if name == "assigned" || name == "converted" {
-		return name + "() belongs to campaigns, which this version does not understand yet"
-	}
-	var names []string
-	for _, f := range functions {
-		if f.name == name {
-			return name + "() belongs to conditions: where, value and key read the message alone"
-		}
-		names = append(names, f.name)
-	}
-	if slices.Contains(messageNames, name) {
-		return name + " belongs to the where, value and key of an event: a condition reads the customer, for example trait('country')"
-	}
-	if _, ok := c.eventByName[name]; ok {
-		return fmt.Sprintf("%s is not known here; the name of an event stands in quotes: '%s'", name, name)
-	}
-	if operator, ok := operators.FindReverse(name); ok && operator != "" {
-		return fmt.Sprintf("the operator %s does not exist here", operator)
-	}
-	return fmt.Sprintf("%s is not known here%s", name, didYouMean(name, append(names, messageNames...)))
-}
-
-// typeNames are what people call CEL's types.
-var typeNames = strings.NewReplacer("double", "number", "string", "text", "bool", "condition", "google.protobuf.Duration", "duration", "dyn", "any value")
-
-// explainOverload says in plain words that an operator or function got the wrong arguments.
-func explainOverload(message string) string {
-	rest := strings.TrimPrefix(message, "found no matching overload for '")
-	name, applied, _ := strings.Cut(rest, "'")
-	applied = strings.TrimSuffix(strings.TrimPrefix(applied, " applied to '("), ")'")
-	applied = typeNames.Replace(applied)
-	for _, f := range functions {
-		if f.name == name {
-			if strings.Contains(applied, "duration") && slices.Contains(f.args, argWindow) {
-				return fmt.Sprintf("the window of %s is written out, such as '90d': %s; a rhythm can be the window of idle and seen", name, f.fixed())
-			}
-			if f.bound != "" && strings.Count(applied, ",")+1 == len(f.args)-1 {
-				return fmt.Sprintf("%s(%s) is written %s: %s", name, applied, f.signature, f.bound)
-			}
-			return fmt.Sprintf("%s(%s) is written %s", name, applied, f.signature)
-		}
-	}
-	shown := strings.Trim(strings.ReplaceAll(name, "_", " "), " ")
-	if operator, ok := operators.FindReverse(name); ok && operator != "" {
-		shown = operator
-	}
-	return fmt.Sprintf("%s cannot be applied to (%s)", shown, applied)
-}
-
-// fixed is why the function's window must be known beforehand.
-func (f function) fixed() string {
-	if f.name == "first" || f.name == "stage_for" {
-		return "with one that moves with every event it would come and go"
-	}
-	return "what it keeps of a customer is settled by it before any event comes"
-}
-
-// slips are what people coming from other languages write, by what the parser says of it.
-var slips = []struct{ said, advice string }{
-	{"<EOF>", "the expression ends too early"},
-	{"token recognition error at: '=", "to compare, write =="},
-	{"token recognition error at: '‘", "write straight quotes: '"},
-	{"token recognition error at: '’", "write straight quotes: '"},
-	{"token recognition error at: '“", "write straight quotes: '"},
-	{"token recognition error at: '”", "write straight quotes: '"},
-	{"token recognition error at: '&", "write && for and"},
-	{"token recognition error at: '|", "write || for or"},
-	{"input 'and'", "write && for and"},
-	{"input 'AND'", "write && for and"},
-	{"input 'or'", "write || for or"},
-	{"input 'OR'", "write || for or"},
-	{"input 'not'", "write ! for not"},
-	{"input 'NOT'", "write ! for not"},
-}
-
-// duration is one that was written without quotes, such as 90d.
-var duration = regexp.MustCompile(`(?:^|[^'\w])-?\d+[smhdw]\b`)
-
-// explainSyntax says what to write instead, where the slip is a known one, and else
-// leaves out the parser's list of all that could have come.
-func explainSyntax(text, message string) string {
-	for _, s := range slips {
-		if strings.Contains(message, s.said) {
-			return s.advice
-		}
-	}
-	if d := duration.FindString(text); d != "" {
-		d = strings.TrimLeft(d, " ,(")
-		return fmt.Sprintf("a duration stands in quotes: '%s'", d)
-	}
-	message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting ")
-	for _, prefix := range []string{"mismatched input ", "extraneous input ", "no viable alternative at input "} {
-		if what, ok := strings.CutPrefix(message, prefix); ok {
-			return what + " is not expected here: is an operator, a comma or a quote missing before it?"
-		}
-	}
-	return message
-}
-
 // place is where an expression node begins in the file.
 func (c *compiler) place(text definition.Text, ast *celast.AST, e celast.Expr) definition.Pos {
 	loc := ast.SourceInfo().GetStartLocation(e.ID())
 	return position(text, loc.Line(), loc.Column())
-}
-
-// position maps a line (from 1) and column (from 0) inside text to the file. Of a
-// call CEL names the parenthesis; what people look at is the function's name.
-func position(text definition.Text, line, column int) definition.Pos {
-	runes := []rune(text.Value)
-	offset := 0
-	for ; line > 1 && offset < len(runes); offset++ {
-		if runes[offset] == '\n' {
-			line--
-		}
-	}
-	offset = min(offset+max(column, 0), len(runes))
-	if offset < len(runes) && runes[offset] == '(' {
-		for offset > 0 && isNameRune(runes[offset-1]) {
-			offset--
-		}
-	}
-	return text.At(offset)
-}
-
-func isNameRune(r rune) bool {
-	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }

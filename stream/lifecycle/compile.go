@@ -5,11 +5,11 @@ package lifecycle
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	_ "time/tzdata" // a definition's time zone must mean the same on every machine
 
 	"github.com/google/cel-go/cel"
+	celast "github.com/google/cel-go/common/ast"
 
 	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
@@ -36,6 +36,7 @@ type Model struct {
 	lateness   int64
 	dedupe     int64
 	maxState   int // bytes of an encoded state
+	unread     []string
 
 	traitBits map[string]int
 	knownBit  int
@@ -136,11 +137,20 @@ type compiler struct {
 	bits          int
 	weights       *[halfSteps]uint64 // of favourite; nil before the first
 	atEnd         []func()
+
+	// What the lints look at; nil where nobody asked for them.
+	parsed     map[placed]*celast.AST
+	paramsRead map[string]bool
+	lintBudget int
 }
 
 // Compile checks every condition of a definition that parsed without errors. The
 // model is nil if one of the problems is not merely a warning.
 func Compile(d *definition.Definition) (*Model, []definition.Problem) {
+	return newCompiler(d).compile()
+}
+
+func newCompiler(d *definition.Definition) *compiler {
 	c := &compiler{
 		Model: &Model{
 			def: d, publishFrom: d.PublishFrom,
@@ -159,6 +169,10 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 	for _, t := range d.Traits {
 		c.traitTypes[t.Name.Value] = t.Type
 	}
+	return c
+}
+
+func (c *compiler) compile() (*Model, []definition.Problem) {
 	c.declareEvents()
 	c.declareRules()
 	c.compileEvents()
@@ -169,11 +183,14 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 	c.finishEvents()
 	c.order(deps)
 	c.checkBounds()
-	sort.SliceStable(c.problems, func(i, j int) bool {
-		a, b := c.problems[i].Pos, c.problems[j].Pos
-		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
-	})
-	if slices.ContainsFunc(c.problems, func(p definition.Problem) bool { return !p.Warning }) {
+	failed := definition.HasErrors(c.problems)
+	if !failed && c.parsed != nil {
+		c.lint()
+	}
+	c.widen()
+	definition.Sort(c.problems)
+	c.problems = slices.Compact(c.problems) // two counts of one comparison are told of once
+	if failed {
 		return nil, c.problems
 	}
 	c.projection = event.NewProjection(c.paths...)
@@ -279,7 +296,10 @@ func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps 
 		return nil
 	}
 	if t := ast.GetType(ast.Expr().ID()).String(); t != "bool" && t != "dyn" {
-		c.problem(text.Pos, "this is a %s, and a condition is true or false", typeNames.Replace(t))
+		kind := plainKind(t)
+		c.problem(text.Pos, "this is %s, and a condition is true or false%s", kind, compareIt(kind, "a condition"))
+		c.problems[len(c.problems)-1].Width = text.Width()
+		c.checkNames(text, s, ast)
 		return nil
 	}
 	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}

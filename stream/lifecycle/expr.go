@@ -119,7 +119,7 @@ func (x *exprCompiler) compile(e celast.Expr) node {
 	case celast.ComprehensionKind:
 		return x.comprehension(e)
 	default:
-		x.problem(x.place(x.text, x.ast, e), "maps and messages cannot be built here")
+		x.problem(x.place(x.text, x.ast, e), "{…} builds a mapping, which nothing here takes: take it out; a list is written [a, b]")
 		return constant(value{})
 	}
 }

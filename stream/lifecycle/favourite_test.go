@@ -153,9 +153,9 @@ func TestFavouriteTakesNoMemory(t *testing.T) {
 // What cannot be a favourite, or be compared with one, is said.
 func TestRefusedFavourites(t *testing.T) {
 	for _, c := range []struct{ condition, says string }{
-		{`favourite('visit') == 'a'`, "favourite(text) is written favourite(event, property[, half_life])"},
+		{`favourite('visit') == 'a'`, "favourite is written favourite(event, property[, half_life]): the property is missing"},
 		{`favourite('visit', 'path', '0d') == 'a'`, "0d is too short: a window is longer than 0"},
-		{`favourite('visit', 'path', rhythm('visit')) == 'a'`, "favourite(text, text, duration) is written favourite(event, property[, half_life])"},
+		{`favourite('visit', 'path', rhythm('visit')) == 'a'`, "favourite is written favourite(event, property[, half_life]): its half_life is a text in quotes, such as '30d', and this is a duration"},
 		{`favourite('vist', 'path') == 'a'`, "there is no event \"vist\"; did you mean `visit`?"},
 		{`favourite('visit', '') == 'a'`, "a property's name cannot be empty"},
 		{`favourite('visit', 'path')`, "this is a text, and a condition is true or false"},

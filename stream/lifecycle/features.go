@@ -34,7 +34,7 @@ func (x *exprCompiler) feature(f *function, e celast.Expr) node {
 			return constant(value{})
 		}
 		if !ok {
-			x.problem(places[i], "the %s of %s is a text written out, such as %s", argumentNames[f.args[i]], f.name, f.signature)
+			x.problem(places[i], "the %s of %s is a text written out, such as %s", argumentNames[f.args[i]], f.signature, x.example(f.args[i]))
 			return constant(value{})
 		}
 		texts[i] = string(lit)

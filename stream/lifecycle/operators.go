@@ -105,7 +105,7 @@ func (x *exprCompiler) call(e celast.Expr) node {
 			return decimal.FromInt(int64(part(v.at.Time().In(v.zone))))
 		})
 	}
-	x.problem(x.place(x.text, x.ast, e), "%s", x.undeclared(name))
+	x.problem(x.place(x.text, x.ast, e), "%s", x.undeclared(name, x.scope, false))
 	return constant(value{})
 }
 
@@ -155,9 +155,9 @@ func (x *exprCompiler) narrowed(e celast.Expr, n, other node, reaching bool) nod
 		return numberNode(n.windowed(maxKept))
 	}
 	if other.lit.n > maxKept*decimal.Scale {
-		unless := ""
+		unless := ": lower the number"
 		if n.coarser {
-			unless = ", unless its event has `resolution: 1h`"
+			unless = ", unless its event has `resolution: 1h`: lower the number, or give the event that"
 		}
 		x.problem(x.place(x.text, x.ast, e), "a count is compared with at most %d%s", maxKept, unless)
 		return n
@@ -382,12 +382,12 @@ func textTest(a, b node, test func(s, part string) bool) node {
 // matching takes a constant pattern: RE2, whose time is linear in the text.
 func (x *exprCompiler) matching(e celast.Expr, a, b node) node {
 	if b.lit == nil || b.lit.kind != isText {
-		x.problem(x.place(x.text, x.ast, e), "matches() takes a pattern written out: it is compiled once, not for each message")
+		x.problem(x.place(x.text, x.ast, e), "matches() takes a pattern written out in quotes, such as matches('^Order'): it is compiled once, not for each message")
 		return constant(value{})
 	}
 	re, err := regexp.Compile(b.lit.s)
 	if err != nil {
-		x.problem(x.place(x.text, x.ast, e), "the pattern is not understood: %v", err)
+		x.problem(x.place(x.text, x.ast, e), "the pattern is not understood (RE2 syntax): %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		return constant(value{})
 	}
 	return boolNode(func(ev *eval) tri {

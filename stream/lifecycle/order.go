@@ -67,24 +67,48 @@ func (c *compiler) reach(i int, deps []map[int]bool, reached map[int]bool) {
 	}
 }
 
+// reportCircle names those that read one another, each circle at its first member.
 func (c *compiler) reportCircle(deps []map[int]bool, done []bool) {
-	var names []string
-	var at definition.Pos
+	reached := make([]map[int]bool, len(c.rules)) // what each reads, itself and others
 	for i := range c.rules {
-		reached := map[int]bool{}
+		reached[i] = map[int]bool{}
 		for d := range deps[i] { // a set: the order does not matter
-			c.reach(d, deps, reached)
+			c.reach(d, deps, reached[i])
 		}
-		if !done[i] && reached[i] {
-			if len(names) == 0 {
-				at = c.rulePos(i)
+	}
+	told := map[int]bool{}
+	for i := range c.rules {
+		if done[i] || told[i] || !reached[i][i] {
+			continue
+		}
+		var names []string
+		for j := range c.rules {
+			if reached[i][j] && reached[j][i] {
+				told[j] = true
+				names = append(names, c.ruleName(j))
 			}
-			names = append(names, c.rules[i].name)
 		}
+		if len(names) == 1 {
+			c.warnText(c.ruleText(i), "%s reads itself, and could never begin: take what reads it out of its condition", names[0])
+		} else {
+			c.warnText(c.ruleText(i), "%s read one another in a circle, so that none can be first: take one of the references out", strings.Join(names, ", "))
+		}
+		c.problems[len(c.problems)-1].Warning = false
 	}
-	if len(names) == 1 {
-		c.problem(at, "%s reads itself", names[0])
-		return
+}
+
+// ruleText is the name of a model or segment as it stands in the file.
+func (c *compiler) ruleText(i int) definition.Text {
+	if i < len(c.def.Models) {
+		return c.def.Models[i].Name
 	}
-	c.problem(at, "%s read one another in a circle", strings.Join(names, ", "))
+	return c.def.Segments[i-len(c.def.Models)].Name
+}
+
+func (c *compiler) ruleName(i int) string {
+	kind := "segment"
+	if i < len(c.def.Models) {
+		kind = "model"
+	}
+	return kind + " " + c.rules[i].name
 }

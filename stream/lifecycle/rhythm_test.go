@@ -103,16 +103,16 @@ func TestWhereARhythmCannotStand(t *testing.T) {
 		{`idle('visit', -1 * rhythm('visit'))`, 18, "the factor of a rhythm is a number above 0, written out: 2 * rhythm('purchase')"},
 		{`idle('visit', rhythm('visit') * 0)`, 31, "the factor of a rhythm is a number above 0"},
 		{`idle('visit', count('visit') * rhythm('visit'))`, 30, "the factor of a rhythm is a number above 0"},
-		{`idle('visit', rhythm('visit') / 2)`, 31, "/ cannot be applied to (duration, number)"},
-		{`idle('visit', rhythm('visit') + rhythm('purchase'))`, 31, "+ cannot be applied to (duration, duration)"},
+		{`idle('visit', rhythm('visit') / 2)`, 31, "/ takes numbers, and what stands left of it is a duration"},
+		{`idle('visit', rhythm('visit') + rhythm('purchase'))`, 31, "+ adds two numbers or joins two texts, and these are a duration and a duration"},
 		{`idle('visit', rhythm('vist'))`, 22, "there is no event \"vist\"; did you mean `visit`?"},
-		{`idle('visit', known('a') ? rhythm('visit') : rhythm('purchase'))`, 26, "the window of idle is a text written out"},
+		{`idle('visit', known('a') ? rhythm('visit') : rhythm('purchase'))`, 26, "the window of idle(event, window) is a text written out"},
 		{`rhythm('visit') <= 30`, 17, "a rhythm is compared with a duration in quotes, such as '30d', or with another rhythm"},
 		{`trait('pace') == rhythm('visit')`, 15, "a rhythm is compared with a duration in quotes"},
 		{`rhythm('visit') <= '30 days'`, 17, `"30 days" is no duration`},
 		{`rhythm('visit') in ['1d']`, 1, rhythmUse},
 		{`rhythm('visit')`, 1, "this is a duration, and a condition is true or false"},
-		{`rhythm('visit', '90d') <= '30d'`, 1, "rhythm(text, text) is written rhythm(event)"},
+		{`rhythm('visit', '90d') <= '30d'`, 1, "rhythm is written rhythm(event): it is given 2 arguments, and takes at most 1"},
 	} {
 		m, problems := compileText(t, segmentDefinition("\n      "+fmt.Sprintf("%q", c.condition)))
 		if m != nil || len(problems) == 0 {
@@ -149,7 +149,7 @@ func TestRetentionOfRhythmsAndCountsSince(t *testing.T) {
 		}
 	}
 	_, problems := compileText(t, segmentDefinition(`count_since('visit', 'purchase') >= 4097`))
-	if len(problems) == 0 || problems[0].Message != "a count is compared with at most 4096" {
+	if len(problems) == 0 || problems[0].Message != "a count is compared with at most 4096: lower the number" {
 		t.Errorf("problems %v", problems)
 	}
 }
