@@ -22,11 +22,7 @@ const maxDefinitionBytes = 1<<20 + 1
 // readDefinition reads what ref names: a file, "-" for stdin, or preset:NAME.
 func (a *app) readDefinition(ctx context.Context, ref string) (source []byte, err error) {
 	if name, ok := strings.CutPrefix(ref, "preset:"); ok {
-		source, ok := presets.Get(name)
-		if !ok {
-			return nil, fmt.Errorf("there is no preset %q; there is: %s", name, strings.Join(presets.Names(), ", "))
-		}
-		return source, nil
+		return presets.Find(name)
 	}
 	in, err := a.openInput(ctx, ref)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -21,6 +23,7 @@ import (
 	"lapwing/deploy/embedded"
 	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
+	"lapwing/schemas/presets"
 	"lapwing/schemas/samples"
 	"lapwing/schemas/topics"
 	"lapwing/sink"
@@ -55,7 +58,16 @@ Everything is gone at the end, unless --keep leaves it up to play with.`,
 	return c
 }
 
+// demoPresets are the presets that the demo's data, purchases alone, say something about.
+var demoPresets = []string{"customer-value"}
+
 func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
+	if _, err := presets.Find(preset); err != nil {
+		return usageError("--preset: %w", err)
+	}
+	if !slices.Contains(demoPresets, preset) {
+		return usageError("the demo's data are purchases alone, and preset %s reads visits and other events, too: it shows %s", preset, strings.Join(demoPresets, ", "))
+	}
 	model, _, err := a.loadDefinition(ctx, "preset:"+preset)
 	if err != nil {
 		return err

@@ -6,8 +6,11 @@ package presets
 
 import (
 	"embed"
+	"fmt"
 	"io/fs"
 	"strings"
+
+	"lapwing/schemas/definition"
 )
 
 //go:embed *.yaml
@@ -23,6 +26,37 @@ func Get(name string) (source []byte, ok bool) {
 	}
 	source, err := files.ReadFile(name + extension)
 	return source, err == nil
+}
+
+// Find is Get with an error for a name that is none, which tells those that are.
+func Find(name string) (source []byte, err error) {
+	if source, ok := Get(name); ok {
+		return source, nil
+	}
+	names := strings.Join(Names(), ", ")
+	if near := definition.Suggest(name, Names()); near != "" {
+		return nil, fmt.Errorf("there is no preset %q%s (there is: %s)", name, near, names)
+	}
+	return nil, fmt.Errorf("there is no preset %q; there is: %s", name, names)
+}
+
+// Title says in a few words whom the preset is for: the file's first words, up to a
+// colon. It is empty if there is no such preset.
+func Title(name string) string {
+	source, _ := Get(name)
+	var words []string
+	for line := range strings.Lines(string(source)) {
+		comment, ok := strings.CutPrefix(line, "# ")
+		if !ok {
+			break
+		}
+		before, _, found := strings.Cut(comment, ":")
+		words = append(words, strings.TrimSpace(before))
+		if found {
+			break
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Names are the names of all presets, sorted.

@@ -5,6 +5,7 @@ package presets_test
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"lapwing/schemas/definition"
@@ -63,6 +64,36 @@ func TestCustomerValueIsTheContractsExample(t *testing.T) {
 		g := got.Events[i]
 		if g.Name.Value != e.Name.Value || !slices.Equal(g.Match, e.Match) || g.Value.Value != e.Value.Value || g.Key.Value != e.Key.Value || g.From.Value != e.From.Value || g.Gap != e.Gap || g.First != e.First {
 			t.Errorf("event %+v, want %+v", g, e)
+		}
+	}
+}
+
+func TestFindNamesWhatWasMeant(t *testing.T) {
+	if source, err := presets.Find("media"); err != nil || len(source) == 0 {
+		t.Errorf("media: %v", err)
+	}
+	all := strings.Join(presets.Names(), ", ")
+	for name, want := range map[string]string{
+		"ecommerce": "there is no preset \"ecommerce\"; did you mean `e-commerce`? (there is: " + all + ")",
+		"nosuch":    "there is no preset \"nosuch\"; there is: " + all,
+		"":          "there is no preset \"\"; there is: " + all,
+	} {
+		if _, err := presets.Find(name); err == nil || err.Error() != want {
+			t.Errorf("Find(%q): %v, want %s", name, err, want)
+		}
+	}
+}
+
+func TestTitle(t *testing.T) {
+	if got, want := presets.Title("e-commerce"), "An online shop, by how active its customers are"; got != want {
+		t.Errorf("e-commerce: %q, want %q", got, want)
+	}
+	if got := presets.Title("nosuch"); got != "" {
+		t.Errorf("of none: %q", got)
+	}
+	for _, name := range presets.Names() {
+		if n := len(presets.Title(name)); n < 20 || n > 90 {
+			t.Errorf("%s: the title has %d bytes, want 20 to 90: %s", name, n, presets.Title(name))
 		}
 	}
 }

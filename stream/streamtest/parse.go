@@ -95,9 +95,9 @@ func (s *scenario) definition(file, text string, lines []string, i int, ref stri
 	var source []byte
 	switch preset, isPreset := strings.CutPrefix(ref, "preset:"); {
 	case isPreset:
-		var ok bool
-		if source, ok = presets.Get(preset); !ok {
-			return 0, &lineError{i + 1, fmt.Errorf("there is no preset %q; there is: %s", preset, strings.Join(presets.Names(), ", "))}
+		var err error
+		if source, err = presets.Find(preset); err != nil {
+			return 0, &lineError{i + 1, err}
 		}
 		name = ref
 	case ref != "":
