@@ -59,7 +59,7 @@ Everything is gone at the end, unless --keep leaves it up to play with.`,
 }
 
 // demoPresets are the presets that the demo's data, purchases alone, say something about.
-var demoPresets = []string{"customer-value"}
+var demoPresets = []string{"customer-value", "customer-value-rhythm"}
 
 func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
 	if _, err := presets.Find(preset); err != nil {

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"lapwing/schemas/definition"
@@ -69,5 +70,6 @@ func Names() []string {
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(e, extension))
 	}
+	slices.Sort(names) // files are sorted with their extension
 	return names
 }

@@ -79,6 +79,7 @@ var unobservable = map[string]string{
 	"travel: session: {from: activity, gap: 30m}":                        "no condition reads it",
 	"saas-onboarding: session: {from: use, gap: 30m}":                    "no condition reads it",
 	`customer-value: - {stage: new, when: "first('purchase', '90d')"}`:   "who bought once is at risk from that instant on",
+	"customer-value-rhythm: new_for: 90d":                                "likewise, while quiet_after is as long",
 }
 
 // TestPresetBoundaries: of every window there is a message such that lines look at the

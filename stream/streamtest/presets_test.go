@@ -276,6 +276,9 @@ var (
 			"trial to paid, renewal, churn":           {"subscription_started", "subscription_renewed", "subscription_ended"},
 			"invited, joined":                         {"invite_sent", "invite_accepted"},
 		},
+		"customer-value-rhythm": {
+			"repeat purchase, new to second, revenue": {"purchase"},
+		},
 		"customer-value": {
 			"repeat purchase, new to second, revenue": {"purchase"},
 			"reactivation": {"returned"},
@@ -288,11 +291,11 @@ var (
 		"engaged with a channel":         "messaging/engaged_email messaging/engaged_push messaging/engaged_sms messaging/engaged_in_app messaging/engaged_web_push",
 		"unresponsive on a channel":      "messaging/unresponsive_email messaging/unresponsive_push messaging/unresponsive_sms messaging/unresponsive_in_app messaging/unresponsive_web_push",
 		"no reply to a journey's step":   "messaging/no_reply",
-		"due to reorder":                 "e-commerce/due_to_reorder",
+		"due to reorder":                 "e-commerce/due_to_reorder customer-value-rhythm/due_to_reorder",
 		"by country":                     "e-commerce/country media/country travel/country finance/country saas-onboarding/country",
 		"by purchase frequency":          "e-commerce/purchase_frequency",
 		"by average order value":         "e-commerce/order_value",
-		"high-value at risk":             "e-commerce/high_value_at_risk travel/high_value_at_risk finance/high_value_at_risk",
+		"high-value at risk":             "customer-value-rhythm/high_value_at_risk e-commerce/high_value_at_risk travel/high_value_at_risk finance/high_value_at_risk",
 		"anonymous visitors with intent": "e-commerce/anonymous_with_intent travel/anonymous_with_intent",
 		"morning readers on trial":       "media/morning_readers_on_trial",
 		"by device":                      "e-commerce/uses_app e-commerce/uses_phone_browser e-commerce/uses_desktop",
