@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package presets holds the definitions that ship with Lapwing: files to copy and
-// edit, which also stand wherever a definition is asked for, as preset:NAME.
+// edit, which also stand wherever a definition is asked for, as preset:NAME; and the
+// scenarios that prove them.
 package presets
 
 import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
 	"lapwing/schemas/definition"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml scenarios
 var files embed.FS
 
 const extension = ".yaml"
@@ -58,6 +60,32 @@ func Title(name string) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// Scenario is one scenario file of a preset.
+type Scenario struct {
+	Name string // of the file: stages.txt
+	Text string // names the definition as preset:NAME
+}
+
+// Scenarios are those of the preset, by name; none if there is no such preset.
+func Scenarios(name string) []Scenario {
+	if _, ok := Get(name); !ok {
+		return nil
+	}
+	paths, err := fs.Glob(files, path.Join("scenarios", name, "*.txt"))
+	if err != nil { // only a malformed pattern can fail
+		return nil
+	}
+	scenarios := make([]Scenario, 0, len(paths))
+	for _, p := range paths {
+		text, err := files.ReadFile(p)
+		if err != nil { // it was just listed, and is in this program
+			continue
+		}
+		scenarios = append(scenarios, Scenario{Name: path.Base(p), Text: string(text)})
+	}
+	return scenarios
 }
 
 // Names are the names of all presets, sorted.

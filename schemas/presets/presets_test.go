@@ -98,6 +98,25 @@ func TestTitle(t *testing.T) {
 	}
 }
 
+func TestScenarios(t *testing.T) {
+	for _, name := range presets.Names() {
+		scenarios := presets.Scenarios(name)
+		if len(scenarios) < 2 {
+			t.Errorf("%s has %d scenarios", name, len(scenarios))
+		}
+		for _, s := range scenarios {
+			if !strings.HasSuffix(s.Name, ".txt") || strings.Count(s.Text, "\ndefinition: preset:"+name+"\n") != 1 {
+				t.Errorf("%s: scenario %q does not name its definition on a line of its own", name, s.Name)
+			}
+		}
+	}
+	for _, name := range []string{"", "nosuch", "..", "e-commerce/..", "*"} {
+		if got := presets.Scenarios(name); len(got) > 0 {
+			t.Errorf("Scenarios(%q) found %d", name, len(got))
+		}
+	}
+}
+
 func TestGet(t *testing.T) {
 	for _, name := range []string{"", "none", "../presets/customer-value", "customer-value.yaml", "a/b"} {
 		if _, ok := presets.Get(name); ok {
