@@ -30,7 +30,8 @@ var (
 
 // thresholds are the durations, numbers and texts that a preset's conditions depend on:
 // each param, and what conditions and derived events write out.
-func thresholds(source string) (windows, counts, texts []site) {
+// Half-lives have no end to look at, so they stand apart from the windows.
+func thresholds(source string) (windows, halfLives, counts, texts []site) {
 	at, section := 0, ""
 	for i, line := range strings.SplitAfter(source, "\n") {
 		code, _, _ := strings.Cut(strings.TrimRight(line, "\n"), " #")
@@ -48,6 +49,8 @@ func thresholds(source string) (windows, counts, texts []site) {
 			if m := param.FindStringSubmatchIndex(code); m != nil {
 				s := place(m[4], m[5])
 				switch {
+				case strings.HasSuffix(code[m[2]:m[3]], "half_life"):
+					halfLives = append(halfLives, s)
 				case durations.MatchString(s.text):
 					windows = append(windows, s)
 				case strings.Trim(s.text, "0123456789") == "":
@@ -67,7 +70,7 @@ func thresholds(source string) (windows, counts, texts []site) {
 		}
 		at += len(line)
 	}
-	return windows, counts, texts
+	return windows, halfLives, counts, texts
 }
 
 // unobservable are the sites whose change nothing can show, with the reason.
@@ -88,7 +91,7 @@ var unobservable = map[string]string{
 func TestPresetBoundaries(t *testing.T) {
 	for _, c := range presetCases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			windows, _, _ := thresholds(c.source)
+			windows, _, _, _ := thresholds(c.source)
 			for _, w := range windows {
 				if reason := unobservable[c.name+": "+lineOf(c.source, w)]; reason != "" {
 					continue
@@ -116,12 +119,12 @@ func TestPresetBoundaries(t *testing.T) {
 	}
 }
 
-// TestPresetThresholds: a line fails if a number is the least bit higher or one lower,
-// or if a text is another.
+// TestPresetThresholds: a line fails if a number is the least bit higher or one lower, a
+// half-life half or twice as long, or a text another.
 func TestPresetThresholds(t *testing.T) {
 	for _, c := range presetCases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			_, counts, texts := thresholds(c.source)
+			_, halfLives, counts, texts := thresholds(c.source)
 			for _, n := range counts {
 				var value int
 				if _, err := fmt.Sscan(n.text, &value); err != nil {
@@ -130,6 +133,17 @@ func TestPresetThresholds(t *testing.T) {
 				for _, other := range []string{fmt.Sprintf("%d.01", value), fmt.Sprint(value - 1)} {
 					if len(failures(t, c, n.replaced(c.source, other))) == 0 {
 						t.Errorf("%s:%d: %s\nno line fails if it is %s", c.name, n.line, lineOf(c.source, n), other)
+					}
+				}
+			}
+			for _, h := range halfLives {
+				d, err := definition.ParseWindow(h.text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, other := range []int{int(d.Seconds()) / 2, int(d.Seconds()) * 2} {
+					if len(failures(t, c, h.replaced(c.source, fmt.Sprintf("%ds", other)))) == 0 {
+						t.Errorf("%s:%d: %s\nno line fails if it is %ds", c.name, h.line, lineOf(c.source, h), other)
 					}
 				}
 			}
