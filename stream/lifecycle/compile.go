@@ -101,6 +101,7 @@ type rule struct {
 	stages  []stageDef        // a model's
 	when    func(*eval) tri   // a segment's
 	text    string            // the segment's condition as written
+	written *written          // and as read, of when or byExpr
 	by      bool              // one segment per value of byExpr
 	byExpr  func(*eval) value // a trait's value
 	reads   bitset
@@ -108,9 +109,10 @@ type rule struct {
 }
 
 type stageDef struct {
-	name string
-	when func(*eval) tri
-	text string
+	name    string
+	when    func(*eval) tri
+	text    string
+	written *written
 }
 
 // bitset marks what changed and what a rule reads. With more than 256 features
@@ -137,6 +139,7 @@ type compiler struct {
 	bits          int
 	weights       *[halfSteps]uint64 // of favourite; nil before the first
 	atEnd         []func()
+	compiled      *written // the last condition
 
 	// What the lints look at; nil where nobody asked for them.
 	parsed     map[placed]*celast.AST
@@ -279,10 +282,14 @@ func (c *compiler) expression(text definition.Text, x exprCompiler) func(*eval) 
 		return nil
 	}
 	x.compiler, x.text, x.ast = c, text, ast
+	if x.scope == scopeCondition {
+		x.nodes = map[int64]node{}
+	}
 	n := x.compile(ast.Expr())
 	if x.scope == scopeCondition && n.declared != "" && n.kind == isList {
 		c.problem(x.place(text, ast, ast.Expr()), "%s, and a list names no segment", n.declared)
 	}
+	c.compiled = newWritten(&x)
 	return n.v
 }
 
@@ -303,8 +310,12 @@ func (c *compiler) condition(text definition.Text, s scope, reads *bitset, deps 
 		return nil
 	}
 	x := &exprCompiler{compiler: c, text: text, scope: s, ast: ast, reads: reads, deps: deps}
+	if s == scopeCondition {
+		x.nodes = map[int64]node{}
+	}
 	n := x.compile(ast.Expr())
 	x.checkTruth(ast.Expr(), n)
+	c.compiled = newWritten(x)
 	return n.truth()
 }
 
@@ -358,6 +369,7 @@ func (c *compiler) compileRules() (deps []map[int]bool) {
 		r := &c.rules[i]
 		for j, s := range m.Stages {
 			r.stages[j].when = c.condition(s.When, scopeCondition, &r.reads, deps[i])
+			r.stages[j].written = c.compiled
 		}
 	}
 	for i, s := range c.def.Segments {
@@ -368,6 +380,7 @@ func (c *compiler) compileRules() (deps []map[int]bool) {
 		} else {
 			r.when = c.condition(s.When, scopeCondition, &r.reads, deps[i])
 		}
+		r.written = c.compiled
 	}
 	return deps
 }

@@ -179,33 +179,56 @@ func (m *Model) modelIndex(name string) int {
 	panic("lifecycle: a record of an unknown model")
 }
 
-// next plays on without events until the model's stage changes: only the rules
-// that the model reads, on a copy of their memberships.
+// next plays on without events until the model's stage changes.
 func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, instant.Instant) {
-	r := &m.rules[model]
+	at := m.upcoming(s, model, now, sc)
+	if at == never {
+		return "", instant.None
+	}
+	return m.rules[model].stages[sc.rules[model].stage].name, instant.Instant(at)
+}
+
+// upcoming is when a customer's place in a model or segment changes if no event comes;
+// sc.rules are then the memberships of that instant. It plays on only the rules that this
+// one reads, on a copy of their memberships. never: not within the look-ahead.
+func (m *Model) upcoming(s *State, rule int, now int64, sc *scratch) int64 {
+	r := &m.rules[rule]
 	sc.rules = append(sc.rules[:0], s.rules...)
 	ev := &sc.ahead
 	*ev = eval{s: s, rules: sc.rules, texts: &sc.texts}
-	stage := s.rules[model].stage
 	for t := now; ; {
-		at := never
-		for _, i := range r.closure {
-			at = min(at, sc.rules[i].deadline)
-		}
+		at := r.nextDeadline(sc.rules)
 		if at == never || at > now+lookAhead || at <= t {
-			return "", instant.None
+			return never
 		}
 		t = at
-		m.playOn(ev, r.closure, at)
-		if sc.rules[model].stage != stage {
-			return r.stages[sc.rules[model].stage].name, instant.Instant(at)
+		m.playOn(ev, r.closure, at, bitset{})
+		if !sc.rules[rule].same(&s.rules[rule]) {
+			return at
 		}
 	}
 }
 
-// playOn evaluates the rules of a look-ahead at one of their deadlines.
-func (m *Model) playOn(ev *eval, closure []int, at int64) {
-	var dirty bitset
+// nextDeadline is the least deadline of the rule and of those that it reads.
+func (r *rule) nextDeadline(rules []membership) int64 {
+	at := never
+	for _, i := range r.closure {
+		at = min(at, rules[i].deadline)
+	}
+	return at
+}
+
+// same reports whether two memberships of a rule are the same place.
+func (mb *membership) same(o *membership) bool {
+	if mb.stage != o.stage || mb.by == nil || o.by == nil {
+		return mb.stage == o.stage
+	}
+	return mb.stage != inSegment || mb.by.value == o.by.value
+}
+
+// playOn evaluates the rules of a look-ahead at one of their deadlines, or where what
+// they read is dirty.
+func (m *Model) playOn(ev *eval, closure []int, at int64, dirty bitset) {
 	ev.now = at
 	for _, i := range closure {
 		r, mb := &m.rules[i], &ev.rules[i]

@@ -102,9 +102,18 @@ type exprCompiler struct {
 	// lenient makes numbers of numeric strings, as `value` wants them.
 	lenient bool
 	deps    map[int]bool
+	nodes   map[int64]node // of a condition: what each expression became, to explain it
 }
 
 func (x *exprCompiler) compile(e celast.Expr) node {
+	n := x.compileKind(e)
+	if x.nodes != nil {
+		x.nodes[e.ID()] = n
+	}
+	return n
+}
+
+func (x *exprCompiler) compileKind(e celast.Expr) node {
 	switch e.Kind() {
 	case celast.LiteralKind:
 		return x.literal(e)
