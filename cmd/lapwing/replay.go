@@ -25,6 +25,7 @@ type replayFlags struct {
 	until       string
 	only        []string
 	explain     string
+	format      string
 	strict      bool
 	deadLetters string
 }
@@ -56,6 +57,7 @@ Lines that cannot be used are counted by cause on standard error; empty lines ar
 	flags.StringVar(&f.until, "until", "", "go on to this time after the last event; later events are left out (RFC 3339, or a date: midnight UTC)")
 	flags.StringSliceVar(&f.only, "only", nil, "kinds to print: "+strings.Join(replayKinds, ", ")+" (default the first four)")
 	flags.StringVar(&f.explain, "explain", "", "instead of records, say where this customer stands, why and until when")
+	flags.StringVar(&f.format, "format", "text", "of --explain: text or json")
 	flags.BoolVar(&f.strict, "strict", false, "exit with 1 if a line cannot be used")
 	flags.StringVar(&f.deadLetters, "dead-letters", "", "write lines that cannot be used to this file")
 	return c
@@ -82,6 +84,12 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	if given("explain") && (f.explain == "" || len(f.only) > 0) {
 		return usageError("--explain takes a customer id and prints no records: leave --only away")
 	}
+	if f.format != "text" && f.format != "json" {
+		return usageError("--format %q: want text or json", f.format)
+	}
+	if given("format") && f.explain == "" {
+		return usageError("--format is of --explain: records are JSON lines")
+	}
 	if len(sources) == 0 {
 		sources = []string{"-"}
 	}
@@ -105,7 +113,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	stdout := bufio.NewWriterSize(a.stdout, 1<<16)
 	out := newReplayPrinter(stdout, model.Definition(), kinds)
 	if f.explain != "" {
-		out.explain = newExplainer(f.explain)
+		out.explain = newExplainer(f.explain, f.format)
 	}
 	r := &replay{
 		model:     model,
