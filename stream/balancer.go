@@ -16,17 +16,19 @@ import (
 // cooperative: members keep what they have while others join and leave, and only the
 // lanes that move are given up first. It is sticky: a lane moves only if its owner has
 // gone or has more than its share.
-type laneBalancer struct{}
+type laneBalancer struct {
+	address []byte // what the member says of itself: see locator.go
+}
 
 const laneProtocol = "lapwing-lanes"
 
 func (laneBalancer) ProtocolName() string { return laneProtocol }
 func (laneBalancer) IsCooperative() bool  { return true }
 
-func (laneBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+func (b laneBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	meta := kmsg.NewConsumerMemberMetadata()
 	meta.Version = 2 // the first with a generation
-	meta.Topics, meta.Generation = topics, generation
+	meta.Topics, meta.Generation, meta.UserData = topics, generation, b.address
 	for _, topic := range slices.Sorted(maps.Keys(owned)) {
 		o := kmsg.NewConsumerMemberMetadataOwnedPartition()
 		o.Topic, o.Partitions = topic, slices.Sorted(slices.Values(owned[topic]))

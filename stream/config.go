@@ -66,8 +66,11 @@ type Config struct {
 	// over a restart: the successor takes over at once what its predecessor left open.
 	Instance   string `yaml:"instance"`
 	Generation uint32 `yaml:"generation"` // from 1; another one computes beside this one
-	Slots      int    `yaml:"slots"`      // transactions that run beside each other in this process, 1 to 64
-	Lanes      int32  `yaml:"lanes"`      // partitions of the lanes' topics, 1 to 4096; fixed for a generation
+	// Advertise is the host:port at which other processes of the group reach this one's
+	// answers about customers; empty: they do not.
+	Advertise string `yaml:"-"`
+	Slots     int    `yaml:"slots"` // transactions that run beside each other in this process, 1 to 64
+	Lanes     int32  `yaml:"lanes"` // partitions of the lanes' topics, 1 to 4096; fixed for a generation
 	// From is the generation whose place this one is to take, if it has another prefix:
 	// the way to another number of lanes. Of the same prefix it is the live one.
 	From Origin `yaml:"from,omitempty"`

@@ -36,16 +36,17 @@ type slot struct {
 	fold   *fold
 	opened <-chan struct{} // sess is set
 
-	mu       sync.Mutex
-	lanes    map[int32]*lane              // owned and restored
-	loading  map[int32]context.CancelFunc // owned, being restored
-	restored []*lane                      // for the loop to take over
-	gone     []*lane                      // for the loop to let go of
-	fresh    map[int32]*lane              // restored by the last enter, until the next fetch
-	taken    bool                         // lanes were taken away since the last transaction ended
-	failed   error                        // why a lane could not be restored
-	asked    *question
-	wake     context.CancelFunc // ends the loop's waiting
+	mu        sync.Mutex
+	lanes     map[int32]*lane              // owned and restored
+	loading   map[int32]context.CancelFunc // owned, being restored
+	restored  []*lane                      // for the loop to take over
+	gone      []*lane                      // for the loop to let go of
+	fresh     map[int32]*lane              // restored by the last enter, until the next fetch
+	taken     bool                         // lanes were taken away since the last transaction ended
+	failed    error                        // why a lane could not be restored
+	asked     *question
+	inquiries []*inquiry         // about customers, for the loop to answer
+	wake      context.CancelFunc // ends the loop's waiting
 
 	reported time.Time // by the loop
 	restores sync.WaitGroup
@@ -62,13 +63,15 @@ func (s *slot) session(ctx context.Context) (err error) {
 	member := cfg.member("", s.num)
 	consume := append(cfg.keyed(), cfg.topic(topics.Mailbox))
 	opts := append(sessionOpts(cfg, &s.w.deps, cfg.workerGroup(), member, s.num, consume),
-		kgo.Balancers(heedful{laneBalancer{}, s.given}),
+		kgo.Balancers(heedful{laneBalancer{cfg.address()}, s.given}),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.revoked),
 	)
+	s.mu.Lock() // who asks about customers may be looking
 	s.lanes, s.loading = map[int32]*lane{}, map[int32]context.CancelFunc{}
 	s.restored, s.gone, s.taken, s.failed, s.asked, s.wake = nil, nil, false, nil, nil, func() {}
+	s.mu.Unlock()
 	opened := make(chan struct{}) // closed once sess is set: the client's callbacks come at once
 	s.opened = opened
 	s.sess, err = openSession(ctx, s.w.metrics, "stream", opts...)
@@ -111,6 +114,7 @@ func (s *slot) close(ctx context.Context) error {
 	}
 	s.lanes, s.restored, s.gone = map[int32]*lane{}, nil, nil
 	s.mu.Unlock()
+	s.inform(nil)
 	err := s.letGo(all)
 	if ctx.Err() != nil && s.w.cfg.LeaveOnStop {
 		leaveGroup(&s.w.cfg, &s.w.deps, s.log, s.w.cfg.workerGroup(), s.w.cfg.member("", s.num))
@@ -154,7 +158,7 @@ func (s *slot) wait(ctx context.Context, wait time.Duration) (kgo.Fetches, error
 	defer cancel()
 	s.mu.Lock()
 	s.wake = cancel
-	news := len(s.restored)+len(s.gone) > 0
+	news := len(s.restored)+len(s.gone)+len(s.inquiries) > 0
 	s.mu.Unlock()
 	if news {
 		return nil, nil
@@ -197,6 +201,7 @@ func (s *slot) turn(ctx context.Context, fetches kgo.Fetches) (more bool, err er
 	s.w.inputs.adopt(lanes)
 	s.bound(lanes)
 	s.answer(lanes)
+	s.inform(lanes)
 	s.report(lanes)
 	due, err := anyDue(lanes)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ type Worker struct {
 	inputs   *inputs
 	restorer *restorer
 	reporter *reporter
+	desk     desk
 }
 
 // NewWorker checks the configuration and compiles the definition. It starts nothing.
@@ -51,6 +53,7 @@ func NewWorker(cfg Config, def *definition.Definition, deps Deps) (*Worker, erro
 	}
 	w := &Worker{cfg: cfg, deps: deps, model: model, metrics: newMetrics(deps.Registerer), status: newStatus(cfg.Slots)}
 	w.inputs = newInputs(&w.cfg)
+	w.desk.cfg = &w.cfg
 	w.reporter = newReporter("stream", &w.cfg, &w.deps, w.metrics, w.status.restores)
 	w.restorer = &restorer{
 		inputs: w.inputs, cfg: &w.cfg, deps: &w.deps, model: model, metrics: w.metrics, status: w.status, holders: newHolders(),
@@ -133,9 +136,21 @@ func (w *Worker) runSlots(ctx context.Context) (err error) {
 	if err := w.restorer.forget(); err != nil {
 		return err
 	}
+	client, err := kgo.NewClient(clientOpts(&w.cfg, &w.deps, w.cfg.member("", 0)+"-locator")...)
+	if err != nil {
+		return fmt.Errorf("create client: %w", err)
+	}
+	defer client.Close()
+	w.desk.use(kadm.NewClient(client))
+	defer w.desk.use(nil)
 	group, ctx := errgroup.WithContext(ctx)
-	for num := range w.cfg.Slots {
-		s := &slot{w: w, num: num, log: w.deps.Log.With(zap.Int("slot", num))}
+	slots := make([]*slot, w.cfg.Slots)
+	for num := range slots {
+		slots[num] = &slot{w: w, num: num, log: w.deps.Log.With(zap.Int("slot", num))}
+	}
+	w.desk.open(slots)
+	defer w.desk.close()
+	for _, s := range slots {
 		group.Go(func() error { return s.run(ctx) })
 	}
 	if of := w.restorer.role.shadowOf; of != nil {
