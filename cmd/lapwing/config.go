@@ -43,7 +43,10 @@ type config struct {
 	Generation uint32 `yaml:"generation"`
 	// CreateTopics makes topics that are missing, inputs too, when the service starts.
 	CreateTopics bool   `yaml:"create_topics"`
-	HTTP         string `yaml:"http"` // host:port of health and metrics
+	HTTP         string `yaml:"http"` // host:port of health, metrics and questions about customers
+	// Advertise is the host:port at which other instances reach HTTP, to pass on questions
+	// about the customers this one has; empty: HTTP itself, if that is a loopback address.
+	Advertise string `yaml:"advertise"`
 	// Pprof is the host:port of profiles, a loopback one; empty: those are served with
 	// health if that is on a loopback address.
 	Pprof      string            `yaml:"pprof"`
@@ -231,7 +234,14 @@ func (c *config) complete(env func(string) string) error {
 	if err != nil || host == "" {
 		bad("http is %q: want host:port, such as 127.0.0.1:9644", c.HTTP)
 	}
-	if host, _, err := net.SplitHostPort(c.Pprof); c.Pprof != "" && (err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback()) {
+	c.Stream.Advertise = c.Advertise
+	if c.Advertise == "" && isLoopbackHost(host) {
+		c.Stream.Advertise = c.HTTP
+	}
+	if at, port, err := net.SplitHostPort(c.Advertise); c.Advertise != "" && (err != nil || at == "" || port == "0" || net.ParseIP(at).IsUnspecified()) {
+		bad("advertise is %q: want the host:port at which other instances reach this one, such as 10.0.0.7:9644", c.Advertise)
+	}
+	if host, _, err := net.SplitHostPort(c.Pprof); c.Pprof != "" && (err != nil || !isLoopbackHost(host)) {
 		bad("pprof is %q: %s", c.Pprof, loopbackOnly)
 	}
 	if _, err := c.Log.level(); err != nil {
@@ -254,6 +264,8 @@ func (c *config) complete(env func(string) string) error {
 	problems = append(problems, c.Sink.Validate(), c.ClickHouse.Validate())
 	return errors.Join(problems...)
 }
+
+func isLoopbackHost(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // options are how the Kafka clients reach a cluster that asks for TLS or a password.
 func (k *kafkaConfig) options() ([]kgo.Opt, error) {

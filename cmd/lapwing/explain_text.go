@@ -151,7 +151,7 @@ func (t *teller) came(c *explanation.Came) string {
 		what = append(what, "time: "+strings.Join(c.Time, ", "))
 	}
 	if len(what) == 0 {
-		return "by something that is no longer kept"
+		return "by a message that came late, or of which nothing is kept"
 	}
 	return "by " + strings.Join(what, ", or ")
 }

@@ -25,13 +25,18 @@ const answerTimeout = 30 * time.Second
 // reaches it can keep the process busy.
 const loopbackOnly = "want a loopback address such as 127.0.0.1:6060: profiles show what is in memory; from elsewhere, use a tunnel"
 
-// serveHTTP serves health, metrics and, on loopback addresses, profiles, until ctx ends.
-func serveHTTP(ctx context.Context, c *config, registry *prometheus.Registry, parts []part, log *zap.Logger) error {
+// serveHTTP serves health, metrics, questions about customers and, on loopback addresses,
+// profiles, until ctx ends. worker is nil where there is none.
+func serveHTTP(ctx context.Context, c *config, registry *prometheus.Registry, parts []part, worker customers, log *zap.Logger) error {
 	main, err := listen(ctx, c.HTTP)
 	if err != nil {
 		return fmt.Errorf("serve health and metrics: %w; choose another address with http in the file", err)
 	}
 	mux := healthHandler(registry, parts)
+	api := newCustomerAPI(worker, c.Stream.Instance, log.Named("customers"))
+	api.closed = !isLoopback(main.Addr()) && c.Advertise == ""
+	api.add(mux)
+	defer api.client.CloseIdleConnections()
 	group, ctx := errgroup.WithContext(ctx)
 	if isLoopback(main.Addr()) {
 		profiles(mux)

@@ -20,6 +20,11 @@ import (
 // it listens on: health, then profiles if it has one of their own.
 func served(t *testing.T, c *config, parts []part) (where []string, stop func() error) {
 	t.Helper()
+	return servedWith(t, c, parts, nil)
+}
+
+func servedWith(t *testing.T, c *config, parts []part, worker customers) (where []string, stop func() error) {
+	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "lapwing_test_total", Help: "Tests."}))
@@ -32,7 +37,7 @@ func served(t *testing.T, c *config, parts []part) (where []string, stop func() 
 		}
 		return nil
 	})
-	go func() { done <- serveHTTP(ctx, c, registry, parts, zap.New(core, hook)) }()
+	go func() { done <- serveHTTP(ctx, c, registry, parts, worker, zap.New(core, hook)) }()
 	select {
 	case <-serving:
 	case err := <-done:
@@ -137,7 +142,7 @@ func TestProfilesOnLoopbackAlone(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	err := serveHTTP(ctx, &config{HTTP: "127.0.0.1:0", Pprof: "0.0.0.0:0"}, prometheus.NewRegistry(), nil, zap.NewNop())
+	err := serveHTTP(ctx, &config{HTTP: "127.0.0.1:0", Pprof: "0.0.0.0:0"}, prometheus.NewRegistry(), nil, nil, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), "is no loopback address") || !strings.Contains(err.Error(), "use a tunnel") {
 		t.Errorf("profiles for everybody: %v", err)
 	}

@@ -44,7 +44,9 @@ customer to them, sink writes to ClickHouse. Add instances to share the work: ea
 needs its own stream.instance.
 
 Health is at /healthz and /readyz, metrics at /metrics, of the address http in the file;
-profiles at /debug/pprof/ if that is a loopback address, else of the address pprof.`,
+profiles at /debug/pprof/ if that is a loopback address, else of the address pprof.
+What it knows of a customer is at /v1/customers/CUSTOMER/explain and …/profile, on a
+loopback address or where advertise is set; lapwing explain asks there.`,
 		Example: "  lapwing run -c lapwing.yaml\n  lapwing run -c lapwing.yaml --role stream,router",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -135,13 +137,14 @@ type part struct {
 
 func (s *service) run(ctx context.Context, only []string) error {
 	var parts []part
+	var asked customers
 	deps := stream.Deps{Log: s.log, Registerer: s.registry, KafkaOpts: s.kafka}
 	if slices.Contains(only, "stream") {
 		worker, err := stream.NewWorker(s.config.Stream, s.def, deps)
 		if err != nil {
 			return err
 		}
-		parts = append(parts, part{"stream", worker.Run, worker.Waiting})
+		parts, asked = append(parts, part{"stream", worker.Run, worker.Waiting}), worker
 	}
 	if slices.Contains(only, "router") && hasRouted(s.config.Stream.Inputs) {
 		router, err := stream.NewRouter(s.config.Stream, deps)
@@ -168,7 +171,7 @@ func (s *service) run(ctx context.Context, only []string) error {
 		return errors.New("there is nothing to do: every input is keyed, so no router is needed")
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHTTP(ctx, s.config, s.registry, parts, s.log) })
+	group.Go(func() error { return serveHTTP(ctx, s.config, s.registry, parts, asked, s.log) })
 	for _, p := range parts {
 		group.Go(func() error {
 			if err := p.run(ctx); err != nil {

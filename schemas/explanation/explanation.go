@@ -102,7 +102,8 @@ type Segment struct {
 // Came says what brought the customer where it stands. Cause is exact, and known to
 // those only who have seen the change. A state knows what it still holds of that
 // instant: the events that came then, the traits that were set, the functions whose
-// value changes then as time goes by. All may be empty: what it was is no longer kept.
+// value changes then as time goes by. All may be empty: it was a message that came late, or
+// one of which nothing is kept.
 type Came struct {
 	Cause  *Cause   `json:"cause,omitempty"`
 	Events []string `json:"events"`
