@@ -111,9 +111,15 @@ func mutations() []mutation {
 		},
 		{
 			guard: "rule 10: lanes are taken away as often as the group does", file: slot,
-			old:  "kgo.Balancers(heedful{laneBalancer{}, s.given}),",
-			new:  "kgo.Balancers(laneBalancer{}),",
+			old:  "kgo.Balancers(heedful{laneBalancer{cfg.address()}, s.given}),",
+			new:  "kgo.Balancers(laneBalancer{cfg.address()}),",
 			test: "^TestTwoRebalancesWithinOneTransaction$",
+		},
+		{
+			guard: "questions are answered between two transactions", file: slot,
+			old:  "		s.answer(lanes)\n	}\n",
+			new:  "		s.answer(lanes)\n		s.inform(lanes)\n	}\n",
+			test: "^TestOnlyWhatIsCommittedIsTold$",
 		},
 		{
 			guard: "rule 10, fault 6: a new producer after an EndTxn without an answer", file: session,
