@@ -56,6 +56,7 @@ func runServiceScripts(t *testing.T, what string, given ...string) {
 			if len(given) > 0 {
 				e.Setenv("LAPWING_KAFKA_BROKERS", given[0])
 				e.Setenv("HTTP", freeAddress(t))
+				e.Setenv("HTTP2", freeAddress(t))
 				return nil
 			}
 			broker, err := embedded.StartBroker(embedded.BrokerConfig{})
@@ -65,6 +66,7 @@ func runServiceScripts(t *testing.T, what string, given ...string) {
 			e.Defer(func() { _ = broker.Close() }) // nothing is kept
 			e.Setenv("LAPWING_KAFKA_BROKERS", broker.Addrs()[0])
 			e.Setenv("HTTP", freeAddress(t))
+			e.Setenv("HTTP2", freeAddress(t)) // of a second instance
 			if missing == nil && strings.HasSuffix(e.WorkDir, "sink") {
 				ch := embeddedtest.ClickHouseForTest(t)
 				e.Setenv("LAPWING_CLICKHOUSE", fmt.Sprintf("clickhouse://%s:%s@%s/%s", ch.User, ch.Password, ch.NativeAddr, ch.Database))

@@ -13,6 +13,7 @@ import (
 	"lapwing/schemas/event"
 	"lapwing/schemas/explanation"
 	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
 	"lapwing/stream/lifecycle"
 	"lapwing/stream/oracle"
 )
@@ -32,7 +33,7 @@ func TestExplanationsAgainstOracle(t *testing.T) {
 		return explainedAgainstOracle(c, id, reached)
 	})
 	t.Logf("reached: %v", reached)
-	for _, what := range []string{"values", "parts", "until", "unknown", "facts", "windows", "next", "segment next", "prevented", "not prevented"} {
+	for _, what := range []string{"values", "parts", "until", "unknown", "facts", "windows", "next", "segment next", "prevented", "not prevented", "came by time"} {
 		if reached[what] == 0 && !testing.Short() {
 			t.Errorf("no case reached %q: the generator has gone blind", what)
 		}
@@ -43,7 +44,7 @@ func TestExplanationsAgainstOracle(t *testing.T) {
 type explained map[string]int
 
 func explainedAgainstOracle(c *compiledCase, id string, reached explained) string {
-	state, err := stateAt(c.model, id, c.lines[id], c.until)
+	state, changes, err := stateAt(c.model, id, c.lines[id], c.until)
 	if err != nil {
 		return err.Error()
 	}
@@ -64,6 +65,7 @@ func explainedAgainstOracle(c *compiledCase, id string, reached explained) strin
 	}
 	k := &checker{c: c, x: x, stands: stands, reached: reached}
 	k.models(state, id)
+	k.came(changes)
 	k.segments()
 	for i := range x.Events {
 		k.event(&x.Events[i])
@@ -72,8 +74,9 @@ func explainedAgainstOracle(c *compiledCase, id string, reached explained) strin
 	return strings.Join(k.wrong, "\n")
 }
 
-// stateAt is a customer's state after a replay.
-func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (*lifecycle.State, error) {
+// stateAt is a customer's state after a replay, and the last change of each model that
+// came behind all messages.
+func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (*lifecycle.State, map[string]record.Record, error) {
 	var (
 		state   lifecycle.State
 		out     lifecycle.Output
@@ -82,7 +85,7 @@ func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.In
 	decoder := event.NewDecoder(model.Projection(), event.DefaultLimits())
 	for _, line := range lines {
 		if cause := decoder.Decode(line, instant.None, &message); cause != "" {
-			return nil, fmt.Errorf("decode %s: %s", line, cause)
+			return nil, nil, fmt.Errorf("decode %s: %s", line, cause)
 		}
 		if message.Time > until {
 			continue
@@ -91,10 +94,17 @@ func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.In
 		if model.Accept(&state, id, &message, clock, &out) != lifecycle.Duplicate && model.Definition().Lateness > 0 {
 			model.Advance(&state, id, clock, clock, &out)
 		}
-		out.Reset()
 	}
+	before := len(out.Records)
 	model.Finish(&state, id, until, &out)
-	return &state, nil
+	changes := map[string]record.Record{}
+	if model.Definition().Lateness > 0 { // messages come at the end, too
+		return &state, changes, nil
+	}
+	for _, r := range out.Records[before:] {
+		changes[r.Model] = r
+	}
+	return &state, changes, nil
 }
 
 // checker compares one explanation with the oracle.
@@ -129,6 +139,23 @@ func (k *checker) models(state *lifecycle.State, id string) {
 		if m.Next != nil {
 			k.reached["next"]++
 			k.prevented(m.Model, m.Next, m.Next.Stage)
+		}
+	}
+}
+
+// came: what comes by itself, behind all messages, is told to have come by time.
+func (k *checker) came(changes map[string]record.Record) {
+	for _, m := range k.x.Models {
+		last, ok := changes[m.Model]
+		if !ok {
+			continue
+		}
+		if last.EffectiveAt != m.Since.Instant() {
+			k.bad("model %s: since %s, the last change is of %s", m.Model, m.Since.Instant(), last.EffectiveAt)
+		}
+		k.reached["came by time"]++
+		if len(m.Came.Time) == 0 {
+			k.bad("model %s came to %s by time, the explanation says %+v", m.Model, m.Stage, m.Came)
 		}
 	}
 }

@@ -182,3 +182,47 @@ func TestPartsAreAsWritten(t *testing.T) {
 		}
 	}
 }
+
+// An explanation is of an instant of which the state tells: not before its frontier, not
+// at or behind a deadline that has not been played, and of no message that still waits.
+func TestExplanationsAreOfInstantsTheStateTellsOf(t *testing.T) {
+	const source = `{lapwing: 1, name: x, version: 1, lateness: %s, events: {a: {match: A}}, models: [
+		{name: m, stages: [{stage: quiet, when: "idle('a', '10d')"}, {stage: busy, when: "true"}]}]}`
+	line := []byte(`{"type":"track","event":"A","messageId":"m1","userId":"u1","timestamp":"2026-01-02T00:00:00Z"}`)
+	at := func(text string) instant.Instant {
+		i, ok := instant.Parse(text)
+		if !ok {
+			t.Fatal(text)
+		}
+		return i
+	}
+	m, s, _ := replayed(t, fmt.Appendf(nil, source, "0s"), [][]byte{line}, "2026-01-03")
+	for clock, want := range map[instant.Instant]string{
+		instant.None:                   "2026-01-02T00:00:00Z",
+		at("2026-01-01"):               "2026-01-02T00:00:00Z",
+		at("2026-01-11T23:59:59.999Z"): "2026-01-11T23:59:59.999Z",
+		at("2026-01-12"):               "2026-01-11T23:59:59.999Z", // quiet then, and that has not been played
+		at("2027-01-01"):               "2026-01-11T23:59:59.999Z",
+	} {
+		x := m.Explain(s, "u1", clock)
+		if x.At.Instant() != at(want) || x.Models[0].Stage != "busy" || x.Models[0].Stages[0].Condition.Holds() {
+			t.Errorf("asked for %s: at %s, %+v; want %s", clock, x.At.Instant(), x.Models, want)
+		}
+	}
+
+	m, _, _ = replayed(t, fmt.Appendf(nil, source, "1d"), nil, "2026-01-03")
+	s, out, msg := new(State), new(Output), new(event.Message)
+	if cause := event.NewDecoder(m.Projection(), event.DefaultLimits()).Decode(line, instant.None, msg); cause != "" {
+		t.Fatal(cause)
+	}
+	if m.Accept(s, "u1", msg, msg.Time, out) != Held {
+		t.Fatal("the message does not wait")
+	}
+	if x := m.Explain(s, "u1", at("2026-01-02")); x.Waiting != 1 || len(x.Models)+len(x.Events) > 0 || x.At.Instant() != at("2026-01-02") {
+		t.Errorf("all waits: %+v", x)
+	}
+	m.Advance(s, "u1", at("2026-01-03"), at("2026-01-03"), out)
+	if x := m.Explain(s, "u1", at("2026-01-02")); x.Waiting != 0 || len(x.Models) != 1 || x.Events[0].Times != 1 {
+		t.Errorf("nothing waits: %+v", x)
+	}
+}
