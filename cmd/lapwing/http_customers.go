@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -131,6 +132,9 @@ func (c *customerAPI) forward(w http.ResponseWriter, r *http.Request, what strin
 				return
 			}
 		}
+	}
+	if asking, ok := errors.AsType[*url.Error](err); ok {
+		err = asking.Err // without the address, which is told anyway
 	}
 	c.refuse(w, http.StatusServiceUnavailable, 0, refusal{Instance: to.Instance, Error: fmt.Sprintf(
 		"%s, which says that it is reached at %s: %v; see that it runs, and that `advertise` in its configuration is an address which the others reach",

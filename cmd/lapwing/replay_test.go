@@ -203,3 +203,21 @@ func TestWordsForNumbers(t *testing.T) {
 		}
 	}
 }
+
+// The README shows what is printed, to the letter.
+func TestReadmeShowsTheExplanation(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "replay -d preset:customer-value --explain 00004 sample:cdnow"
+	_, shown, found := strings.Cut(string(readme), "$ lapwing "+command+"\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), strings.Fields(command), noEnv, strings.NewReader(""), &stdout, &stderr); code != exitFine {
+		t.Fatalf("exit %d: %s", code, stderr.String())
+	}
+	if !found || shown != stdout.String() {
+		t.Errorf("the README shows\n%s\nprinted is\n%s", shown, stdout.String())
+	}
+}
