@@ -24,8 +24,8 @@ func (x *explainer) came(rule int) explanation.Came {
 
 func (x *explainer) addCame(out *explanation.Came, rule int, at int64) {
 	r, mb := &x.m.rules[rule], &x.s.rules[rule]
-	if mb.since != at || mb.sequence == 0 && !r.by {
-		return
+	if !r.by && (mb.since != at || mb.sequence == 0) {
+		return // of one per value the state does not know when it was left
 	}
 	for _, w := range r.lookedAt(mb) {
 		w.eachCall(func(e celast.Expr, c *call) {

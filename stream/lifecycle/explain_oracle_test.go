@@ -26,12 +26,14 @@ import (
 func TestExplanationsAgainstOracle(t *testing.T) {
 	t.Parallel()
 	reached := explained{}
-	runSamples(t, 3_000_000, 800, func(c *compiledCase, id string) string {
-		if d := againstOracle(c, id); d != "" {
-			return d
-		}
-		return explainedAgainstOracle(c, id, reached)
-	})
+	for _, first := range []uint64{3_000_000, limitedSeeds + 2_000_000} {
+		runSamples(t, first, 500, func(c *compiledCase, id string) string {
+			if d := againstOracle(c, id); d != "" {
+				return d
+			}
+			return explainedAgainstOracle(c, id, reached)
+		})
+	}
 	t.Logf("reached: %v", reached)
 	for _, what := range []string{"values", "parts", "until", "unknown", "facts", "windows", "next", "segment next", "prevented", "not prevented", "came by time"} {
 		if reached[what] == 0 && !testing.Short() {

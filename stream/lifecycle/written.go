@@ -100,10 +100,10 @@ func (w *written) span(e celast.Expr) (lo, hi int) {
 		lo, _ = w.outer(e.AsSelect().Operand())
 		return lo, w.nameAfter(at + 1)
 	case celast.LiteralKind:
-		switch r := w.text[at]; {
-		case r == '.': // of params.NAME
+		switch w.text[at] {
+		case '.': // of params.NAME
 			return w.nameBefore(at), w.nameAfter(at + 1)
-		case r == '\'' || r == '"':
+		case '\'', '"':
 			return at, w.unquoted(at)
 		default:
 			return at, min(max(int(offsets.Stop), at+1), len(w.text))
