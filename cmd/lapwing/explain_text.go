@@ -15,7 +15,7 @@ import (
 )
 
 // cappedFunctions are those that read only the newest 4,096 instants of an event.
-const cappedFunctions = "sum, avg, min, max, unique and days"
+const cappedFunctions = "sum, avg, min, max, unique, days, count_since, rhythm and favourite"
 
 // writeJSON writes v with its conditions as they are written: & stays &.
 func writeJSON(w io.Writer, v any) error {

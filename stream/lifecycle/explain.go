@@ -4,6 +4,9 @@ package lifecycle
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
 
 	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
@@ -131,14 +134,44 @@ func (x *explainer) condition(w *written, e celast.Expr) explanation.Condition {
 func (x *explainer) value(w *written, e celast.Expr, at int64) (v value, until int64) {
 	ev := &eval{s: x.s, rules: x.s.rules, now: at, deadline: never}
 	n := w.nodes[e.ID()]
+	if n.span != nil {
+		ms, ok := n.span(ev)
+		if !ok {
+			return value{}, never
+		}
+		return value{kind: isText, s: durationText(ms)}, never
+	}
 	if n.windowed == nil {
 		return n.v(ev), ev.deadline
 	}
 	// A count looks no further than its comparison asks; here it tells all that is kept.
 	c := w.calls[e.ID()]
 	counted := c.args.events[0]
+	if c.name == "count_since" {
+		return integer(x.s.since(counted, c.args.events[1])), never
+	}
 	k, until := x.s.of(counted).countWindow(counted, at, c.args.window, maxKept)
 	return integer(k), until
+}
+
+// durationText is a duration as definitions write one, of several units if need be: 30d,
+// 10d12h, 1m30s, 250ms.
+func durationText(ms int64) string {
+	days, rest := ms/dayMillis, (time.Duration(ms%dayMillis) * time.Millisecond).String()
+	if strings.HasSuffix(rest, "m0s") {
+		rest = strings.TrimSuffix(rest, "0s")
+	}
+	if strings.HasSuffix(rest, "h0m") {
+		rest = strings.TrimSuffix(rest, "0m")
+	}
+	switch {
+	case days == 0:
+		return rest
+	case ms%dayMillis == 0:
+		return strconv.FormatInt(days, 10) + "d"
+	default:
+		return strconv.FormatInt(days, 10) + "d" + rest
+	}
 }
 
 // operandsOf are what an operator stands between; a && b && c has three.

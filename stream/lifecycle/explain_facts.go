@@ -33,9 +33,9 @@ func (x *explainer) facts(c *call, v value, until int64) *explanation.Facts {
 	switch c.name {
 	case "first", "never":
 		f.Decided = x.occurrence(c.args.events[0], (*series).firstOf)
-	case "seen", "idle", "count", "sum", "avg", "min", "max", "days", "unique":
+	case "seen", "idle", "count", "sum", "avg", "min", "max", "days", "unique", "rhythm", "favourite":
 		f.Decided = x.occurrence(c.args.events[0], (*series).last)
-	case "after":
+	case "after", "count_since":
 		f.Decided = x.decidesAfter(c)
 	case "count_from":
 		f.Decided = x.occurrence(c.args.events[0], (*series).firstOf)
@@ -53,7 +53,9 @@ func (x *explainer) facts(c *call, v value, until int64) *explanation.Facts {
 	switch c.name {
 	case "first", "seen", "idle":
 		if f.Decided != nil {
-			f.Due = f.Decided.At + explanation.Time(c.args.window)
+			if w, ok := x.windowOf(c); ok {
+				f.Due = f.Decided.At + explanation.Time(w)
+			}
 		}
 	case "count", "sum", "avg", "min", "max", "days", "unique":
 		if c.windowed {
@@ -62,6 +64,15 @@ func (x *explainer) facts(c *call, v value, until int64) *explanation.Facts {
 	default:
 	}
 	return f
+}
+
+// windowOf is how long the window of a call is, in milliseconds; not ok if it is a rhythm
+// that is not known yet.
+func (x *explainer) windowOf(c *call) (w int64, ok bool) {
+	if c.args.span == nil {
+		return c.args.window, true
+	}
+	return c.args.span(&eval{s: x.s, rules: x.s.rules, now: x.now, deadline: never})
 }
 
 // event is what is known of an event.
@@ -85,7 +96,8 @@ func (x *explainer) occurrence(e *eventDef, at func(*series, *eventDef) int64) *
 	return &explanation.Occurrence{Event: e.name, At: explanation.Time(at(s, e))}
 }
 
-// decidesAfter is the later of the lasts of a and b: a's makes after(a, b) true, b's false.
+// decidesAfter is the later of the lasts of a and b: a's makes after(a, b) true, b's false;
+// of count_since(a, b) it is the last that counted, or that began the count anew.
 func (x *explainer) decidesAfter(c *call) *explanation.Occurrence {
 	a, b := x.occurrence(c.args.events[0], (*series).last), x.occurrence(c.args.events[1], (*series).last)
 	if a == nil || b != nil && b.At >= a.At {

@@ -137,7 +137,8 @@ type reads struct {
 
 // instantsOnly are the functions that read nothing of an occurrence but its instant.
 var instantsOnly = map[string]bool{
-	"never": true, "seen": true, "idle": true, "first": true, "after": true, "count": true, "days": true, "count_from": true,
+	"never": true, "seen": true, "idle": true, "first": true, "after": true, "count": true,
+	"count_since": true, "days": true, "count_from": true, "rhythm": true,
 }
 
 func (m *Model) readBy(r *rule) reads {

@@ -96,7 +96,7 @@ func TestExplanationsAreTheGoldenOnes(t *testing.T) {
 // with its text as it is written, its value, and what is known of its arguments.
 func TestEveryFunctionIsExplained(t *testing.T) {
 	arguments := map[argument]string{
-		argEvent: "purchase", argWindow: "30d", argOffset: "-1d", argProperty: "sku", argTrait: "plan",
+		argEvent: "purchase", argWindow: "30d", argSpan: "30d", argHalfLife: "30d", argOffset: "-1d", argProperty: "sku", argTrait: "plan",
 		argModel: "base", argStage: "one", argSegment: "all",
 	}
 	for _, f := range functions {
@@ -109,7 +109,7 @@ func TestEveryFunctionIsExplained(t *testing.T) {
 			args[i] = "'" + text + "'"
 		}
 		written := f.name + "( " + strings.Join(args, " , ") + " )"
-		condition := map[result]string{resultBool: written, resultNumber: written + " >= 0", resultAny: written + " == 'x'"}[f.result]
+		condition := map[result]string{resultBool: written, resultNumber: written + " >= 0", resultAny: written + " == 'x'", resultText: written + " == 'x'", resultSpan: written + " <= '30d'"}[f.result]
 		source := fmt.Appendf(nil, `{lapwing: 1, name: x, version: 1, events: {purchase: {match: Order}}, models: [
 			{name: base, stages: [{stage: one, when: "true"}]},
 			{name: m, stages: [{stage: yes, when: "false || !(%s)"}, {stage: no, when: "true"}]}],

@@ -309,13 +309,18 @@ func (x *exprCompiler) countSince(e, other *eventDef, call celast.Expr) node {
 	return x.newestOnly(call, func(limit int) func(*eval) (decimal.Decimal, bool) {
 		e.retain(limit, never)
 		return func(ev *eval) (decimal.Decimal, bool) {
-			since := int64(math.MinInt64)
-			if o := ev.s.of(other); o.total(other) > 0 {
-				since = o.last(other)
-			}
-			return decimal.FromInt(ev.s.of(e).countBetween(e, since, never))
+			return decimal.FromInt(ev.s.since(e, other))
 		}
 	}, false)
+}
+
+// since is how many of the occurrences kept of e lie after the last of other.
+func (s *State) since(e, other *eventDef) int64 {
+	from := int64(math.MinInt64)
+	if o := s.of(other); o.total(other) > 0 {
+		from = o.last(other)
+	}
+	return s.of(e).countBetween(e, from, never)
 }
 
 // newestOnly is a count of the newest instants. A comparison with a constant takes

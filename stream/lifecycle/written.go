@@ -59,7 +59,13 @@ func (x *exprCompiler) callOf(f *function, e celast.Expr) call {
 	c := call{name: f.name, args: resolved{window: never, model: -1, segment: -1}}
 	said := len(x.problems)
 	for i, arg := range e.AsCall().Args() {
-		if arg.Kind() != celast.LiteralKind || i >= len(f.args) {
+		if i >= len(f.args) {
+			continue
+		}
+		if n := x.nodes[arg.ID()]; n.span != nil && f.args[i] == argSpan {
+			c.args.span = n.span.asWindow()
+		}
+		if arg.Kind() != celast.LiteralKind {
 			continue
 		}
 		if text, ok := arg.AsLiteral().(types.String); ok {
