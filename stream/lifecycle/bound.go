@@ -65,7 +65,7 @@ func (m *Model) stateParts() []part {
 		limitsPos = d.Name.Pos
 	}
 	parts := []part{
-		{bytes: 8*numberBytes + 5*lengthBytes + maxRemembered*(hashBytes+instantBytes), pos: d.Name.Pos, what: "what is remembered of messages", advice: "split the definition"},
+		{bytes: 8*numberBytes + 6*lengthBytes + maxRemembered*(hashBytes+instantBytes) + maxRetired, pos: d.Name.Pos, what: "what is remembered of messages", advice: "split the definition"},
 		{bytes: l.TraitBytes + l.Traits*(2*lengthBytes+instantBytes), pos: limitsPos, what: "traits", advice: "lower `trait_bytes` or `traits` in `limits`"},
 	}
 	held := 0

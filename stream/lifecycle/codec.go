@@ -22,6 +22,7 @@ import (
 //	         that has a series, and those
 //	list     rules, one per model and segment of the definition
 //	list     held inputs
+//	list     sequences of models and segments that are no more; left out if empty
 //
 // Lists and texts begin with their length as a uvarint. Instants are differences,
 // from the customer's clock or from the instant before them, so that most take
@@ -30,7 +31,7 @@ import (
 // them again. Integers that are never negative are uvarints.
 //
 // A format, once released, is read for ever (see codec_format1.go); only the
-// newest is written. Format 2 is format 3 without the texts of favourites.
+// newest is written. Format 2 is format 3 without the texts of favourites and what is no more.
 const stateFormat = 3
 
 // ErrState is what every error of DecodeState wraps.
@@ -154,7 +155,7 @@ func (m *Model) AppendState(dst []byte, s *State) []byte {
 			b = appendInput(b, &s.held[i], s.clock)
 		}
 	}
-	return b
+	return appendRetired(b, s.retired)
 }
 
 // appendMarks writes where room has been made, since this is the longest list of most

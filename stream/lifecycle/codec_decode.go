@@ -225,6 +225,9 @@ func (m *Model) decode(d *decoder, s *State) error {
 			m.decodeInput(d, &s.held[i])
 		}
 	}
+	if d.format >= 3 {
+		s.retired = d.retired()
+	}
 	return d.err
 }
 

@@ -62,6 +62,8 @@ type eventDef struct {
 	first    bool
 	children []*eventDef
 
+	meaning meaning
+
 	resolution int64
 	residues   []int64 // remainders of the windows of counts, modulo an hour
 	longest    int64   // longest window of a count with resolution
@@ -184,6 +186,7 @@ func (c *compiler) compile() (*Model, []definition.Problem) {
 		f()
 	}
 	c.finishEvents()
+	c.findMeanings()
 	c.order(deps)
 	c.checkBounds()
 	failed := definition.HasErrors(c.problems)

@@ -92,6 +92,8 @@ func (st *step) stageChange(ev *eval, r *rule, mb *membership, stage int32, now 
 			rec.Cause.Left = from.text
 		}
 		ev.deadline = deadline // asked for the record only
+	} else if from, was := st.former[r]; was {
+		rec.From, rec.Since = from, instant.Instant(mb.since)
 	}
 	mb.sequence++
 	mb.stage, mb.since = stage, now

@@ -9,7 +9,7 @@ import "unsafe"
 // none per element, but for traits, values of `by:` segments and held messages.
 func (s *State) Size() int {
 	n := block(int(unsafe.Sizeof(*s)))
-	n += list(s.remembered) + list(s.series) + list(s.rules) + list(s.traits) + list(s.held)
+	n += list(s.remembered) + list(s.series) + list(s.rules) + list(s.traits) + list(s.held) + list(s.retired)
 	for _, x := range s.series {
 		if x != nil {
 			n += x.sizeInMemory()
@@ -25,6 +25,9 @@ func (s *State) Size() int {
 				n += block(len(by.sequences[k].value))
 			}
 		}
+	}
+	for i := range s.retired {
+		n += block(len(s.retired[i].name))
 	}
 	for i := range s.held {
 		n += s.held[i].sizeInMemory()

@@ -29,6 +29,8 @@ type State struct {
 	rules  []membership
 	held   []input // waiting for the clock, by time, messageId, arrival
 
+	retired []retired // of models and segments that a definition before this one had
+
 	heldSize  int // what held_bytes counts of so many of the held
 	heldSized int
 }

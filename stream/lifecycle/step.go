@@ -185,8 +185,12 @@ func (m *Model) expiry(s *State) int64 {
 	if s.known || m.retention == 0 {
 		return never
 	}
-	return s.newest + m.retention
+	return m.endAfter(s, s.newest)
 }
+
+// endAfter is when a customer ends whose greatest event time is newest. Never before the
+// greatest instant applied: another definition may have kept it for longer.
+func (m *Model) endAfter(s *State, newest int64) int64 { return max(newest+m.retention, s.frontier) }
 
 // endsBefore reports whether the customer will have expired once all up to horizon
 // is applied.
@@ -198,12 +202,12 @@ func (m *Model) endsBefore(s *State, horizon int64) bool {
 	if !s.begun {
 		newest = s.held[0].at
 	}
-	if newest+m.retention >= horizon {
+	if m.endAfter(s, newest) >= horizon {
 		return false
 	}
 	for i := 0; i < len(s.held) && s.held[i].at <= horizon; i++ {
 		switch in := &s.held[i]; {
-		case in.at > newest+m.retention:
+		case in.at > m.endAfter(s, newest):
 			return true
 		case in.known:
 			return false
@@ -211,7 +215,7 @@ func (m *Model) endsBefore(s *State, horizon int64) bool {
 			newest = max(newest, in.at)
 		}
 	}
-	return newest+m.retention < horizon
+	return m.endAfter(s, newest) < horizon
 }
 
 // step is one call of the fold.
@@ -223,6 +227,8 @@ type step struct {
 	out      *Output
 	bounded  bool // by left, the messages and deadlines that it may still play
 	left     int
+
+	former map[*rule]string // while a customer is carried: stages that are no more
 }
 
 // spent takes one message or deadline off what the step may still play, and reports

@@ -175,7 +175,7 @@ func (l *life) expiry() (instant.Instant, bool) {
 	if l.frontier == instant.None || l.history.known {
 		return instant.None, false
 	}
-	return l.latest.Add(l.oracle.def.AnonymousRetention), true
+	return max(l.latest.Add(l.oracle.def.AnonymousRetention), l.frontier), true // under another definition it may have been earlier
 }
 
 // apply folds a message in and evaluates, at the frontier if it is late.

@@ -20,12 +20,12 @@ import (
 // 1024ths of a half-life, cut, that it lies before the newest of them. Of equal ones
 // the one seen last counts, then the lesser text.
 func (v view) favourite(event, property string, halfLife time.Duration) value {
-	occs := lastOf(v.history.occurrences[event])
+	occs := v.history.newestOf(event)
 	known := v.knownTexts(event, property)
 	sums, seen := map[string]*big.Int{}, map[string]instant.Instant{}
 	for _, occ := range occs {
 		text, ok := occ.message.favouriteText(property)
-		if !ok || !slices.Contains(known, text) {
+		if !ok || !slices.Contains(known, text) || occ.properties != nil && !occ.properties[property] {
 			continue
 		}
 		if sums[text] == nil {
@@ -58,7 +58,7 @@ func (v view) knownTexts(event, property string) []string {
 	event = v.oracle.root(event)
 	last := map[string]instant.Instant{}
 	for _, occ := range v.history.occurrences[event] {
-		if text, ok := occ.message.favouriteText(property); ok {
+		if text, ok := occ.message.favouriteText(property); ok && (occ.texts == nil || occ.texts[property]) {
 			last[text] = max(last[text], occ.at)
 		}
 	}

@@ -43,17 +43,29 @@ type view struct {
 // hour those whose first full hour at or after t+w is still to come. All of them
 // if there is no window.
 func (v view) window(event string, args []value, at int, newestOnly bool) []occurrence {
-	occs := v.history.occurrences[event]
+	all := v.history.occurrences[event]
+	if len(args) <= at && !newestOnly {
+		return all
+	}
+	var w time.Duration
+	if len(args) > at {
+		w, _ = parseDuration(args[at].text)
+	}
+	coarse := false
+	for _, e := range v.oracle.events {
+		coarse = coarse || e.name == event && e.def.Resolution > 0
+	}
+	var occs []occurrence
+	for _, occ := range all {
+		if coarse && !newestOnly && occ.isCounted(w%time.Hour) || (!coarse || newestOnly) && !occ.lost {
+			occs = append(occs, occ)
+		}
+	}
 	if newestOnly {
 		occs = lastOf(occs)
 	}
 	if len(args) <= at {
 		return occs
-	}
-	w, _ := parseDuration(args[at].text)
-	coarse := false
-	for _, e := range v.oracle.events {
-		coarse = coarse || e.name == event && e.def.Resolution > 0
 	}
 	var inside []occurrence
 	for _, occ := range occs {
@@ -103,7 +115,7 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 	case "unique":
 		texts := map[string]bool{}
 		for _, occ := range v.window(arg(0), args, 2, true) {
-			if s, ok := occ.message.uniqueText(arg(1)); ok {
+			if s, ok := occ.message.uniqueText(arg(1)); ok && (occ.properties == nil || occ.properties[arg(1)]) {
 				texts[s] = true
 			}
 		}
@@ -127,7 +139,7 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 	case "count_from":
 		n := 0
 		for _, occ := range v.history.occurrences[arg(1)] {
-			if happened && occ.at > first && occ.at <= first.Add(length(2)) {
+			if happened && !occ.lost && occ.at > first && occ.at <= first.Add(length(2)) {
 				n++
 			}
 		}
@@ -135,7 +147,7 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 	case "count_since":
 		_, lastB, happenedB := v.firstAndLast(arg(1))
 		n := 0
-		for _, occ := range lastOf(v.history.occurrences[arg(0)]) {
+		for _, occ := range v.history.newestOf(arg(0)) {
 			if !happenedB || occ.at > lastB {
 				n++
 			}

@@ -16,6 +16,17 @@ const newest = 4096
 // lastOf are the newest of them.
 func lastOf(occs []occurrence) []occurrence { return occs[max(0, len(occs)-newest):] }
 
+// newestOf are those that functions of the newest occurrences read.
+func (h *history) newestOf(event string) []occurrence {
+	var kept []occurrence
+	for _, occ := range h.occurrences[event] {
+		if !occ.lost {
+			kept = append(kept, occ)
+		}
+	}
+	return lastOf(kept)
+}
+
 // occurrence is one time a customer did what an event of the definition names.
 type occurrence struct {
 	at      instant.Instant
@@ -25,6 +36,12 @@ type occurrence struct {
 	hasKey  bool
 	// refunded says that all of it was.
 	refunded bool
+
+	// What a change of definition has let go of (switch.go).
+	lost       bool                   // it is known only by how often, when first and when last
+	properties map[string]bool        // those still known; nil: all
+	texts      map[string]bool        // those that make the text of their value known; nil: all
+	counted    map[time.Duration]bool // with a resolution
 }
 
 // refund takes an amount, or all of it, off the occurrence with its key.
@@ -114,12 +131,26 @@ func take(r refund, occs []occurrence) {
 	}
 }
 
-// derive keeps the instants that come at least gap after the one before.
+// derive keeps the instants that come at least gap after the one before, among those
+// that are kept: of the others only the newest is known.
 func derive(source []occurrence, gap time.Duration, first bool) []occurrence {
+	newestLost := instant.None
+	var kept []occurrence
+	for _, occ := range source {
+		if occ.lost {
+			newestLost = max(newestLost, occ.at)
+		} else {
+			kept = append(kept, occ)
+		}
+	}
 	var out []occurrence
-	for i, occ := range source {
-		if i == 0 && first || i > 0 && occ.at-source[i-1].at >= instant.Instant(gap.Milliseconds()) {
-			out = append(out, occurrence{at: occ.at, message: occ.message})
+	for i, occ := range kept {
+		before := newestLost
+		if i > 0 {
+			before = kept[i-1].at
+		}
+		if before == instant.None && first || before != instant.None && occ.at-before >= instant.Instant(gap.Milliseconds()) {
+			out = append(out, occurrence{at: occ.at, message: occ.message, properties: occ.properties})
 		}
 	}
 	return out

@@ -64,7 +64,7 @@ func (o *Oracle) ownWindows(h *history) []time.Duration {
 // fewer than two gaps. Of an even number of gaps it is the mean of the middle two, cut
 // to the millisecond.
 func (h *history) rhythm(event string) value {
-	occs := lastOf(h.occurrences[event])
+	occs := h.newestOf(event)
 	var gaps []int64
 	for i := 1; i < len(occs); i++ {
 		gaps = append(gaps, int64(occs[i].at-occs[i-1].at))

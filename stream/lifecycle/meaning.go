@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"lapwing/schemas/definition"
+)
+
+// meaning is all by which an event is told from another of its name: two definitions that
+// give it the same count the same. Its parts are by name, for whoever says what changed.
+type meaning []meant
+
+type meant struct{ part, text string }
+
+func (a meaning) equal(b meaning) bool { return slices.Equal(a, b) }
+
+// changed names the parts that differ.
+func (a meaning) changed(b meaning) (parts []string) {
+	find := func(m meaning, part string) string {
+		for _, p := range m {
+			if p.part == part {
+				return p.text
+			}
+		}
+		return ""
+	}
+	for _, p := range slices.Concat(a, b) {
+		if find(a, p.part) != find(b, p.part) && !slices.Contains(parts, p.part) {
+			parts = append(parts, p.part)
+		}
+	}
+	return parts
+}
+
+// eventTime is the variable of an expression over a message that reads the definition's
+// time zone.
+var eventTime = regexp.MustCompile(`\bat\b`)
+
+// findMeanings settles what the events mean, sources before what is derived from them.
+func (c *compiler) findMeanings() {
+	done := map[int]bool{}
+	for range c.events { // a chain is at most as long as there are events
+		for i, e := range c.events {
+			if done[i] || e.source != nil && !done[e.source.index] {
+				continue
+			}
+			e.meaning, done[i] = c.meaningOf(&c.def.Events[i], e), true
+		}
+	}
+}
+
+func (c *compiler) meaningOf(src *definition.Event, e *eventDef) meaning {
+	var m meaning
+	add := func(part, text string) {
+		if text != "" {
+			m = append(m, meant{part, text})
+		}
+	}
+	patterns := func(all []definition.Match) string {
+		var texts []string
+		for _, p := range all {
+			texts = append(texts, fmt.Sprintf("%q %q %q", p.Type, p.Event, p.Name))
+		}
+		slices.Sort(texts) // any of them: their order means nothing
+		return strings.Join(slices.Compact(texts), ", ")
+	}
+	if e.source != nil {
+		add("from", fmt.Sprintf("%s %q", e.source.name, e.source.meaning))
+		add("gap", src.Gap.String())
+		add("first", fmt.Sprint(src.First))
+	}
+	add("match", patterns(src.Match))
+	add("where", c.expressionMeaning(src.Where))
+	add("value", c.expressionMeaning(src.Value))
+	add("key", c.expressionMeaning(src.Key))
+	if src.Refund != nil {
+		add("refund", patterns(src.Refund.Match)+"; "+c.expressionMeaning(src.Refund.Value)+"; "+c.expressionMeaning(src.Refund.Key))
+	}
+	if src.Resolution > 0 {
+		add("resolution", src.Resolution.String())
+	}
+	return m
+}
+
+// expressionMeaning is the text of an expression over a message, with what else it depends on.
+func (c *compiler) expressionMeaning(t definition.Text) string {
+	text := strings.TrimSpace(t.Value)
+	for _, p := range c.def.Params {
+		if strings.Contains(text, "params."+p.Name.Value) {
+			text += fmt.Sprintf("; %s: %s %v", p.Name.Value, p.Value.Value, p.IsString)
+		}
+	}
+	if c.def.Zone != nil && eventTime.MatchString(t.Value) {
+		text += "; timezone: " + c.def.Zone.String()
+	}
+	return text
+}
