@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
@@ -24,19 +26,25 @@ var ErrDefinitionChanged = errors.New("a changed definition needs a new version"
 // ErrOtherClock says that other workers of this generation follow another kind of clock.
 var ErrOtherClock = errors.New("one generation has one kind of clock")
 
+// ErrOlderVersion says that a definition's version is not above the live one's.
+var ErrOlderVersion = errors.New("a definition that follows another has a greater version")
+
 // activation is a definition as the definitions topic keeps it.
 type activation struct {
-	Name        string            `json:"name"`
-	Version     int64             `json:"version"`
-	Hash        string            `json:"hash"`
-	Timezone    string            `json:"timezone"`
-	Currency    string            `json:"currency"`
-	ActivatedAt string            `json:"activated_at"`
-	Models      []activationModel `json:"models"`
-	Segments    []string          `json:"segments"`
-	Source      string            `json:"source"`
-	Clock       ClockMode         `json:"clock"` // by which its deadlines fire
-	Lanes       int32             `json:"lanes"` // it is computed in; 0: not recorded
+	Name        string `json:"name"`
+	Version     int64  `json:"version"`
+	Hash        string `json:"hash"`
+	Timezone    string `json:"timezone"`
+	Currency    string `json:"currency"`
+	ActivatedAt string `json:"activated_at"`
+	// FirstActivatedAt is when the first definition of the generation went live; empty:
+	// this is the first.
+	FirstActivatedAt string            `json:"first_activated_at,omitempty"`
+	Models           []activationModel `json:"models"`
+	Segments         []string          `json:"segments"`
+	Source           string            `json:"source"`
+	Clock            ClockMode         `json:"clock"` // by which its deadlines fire
+	Lanes            int32             `json:"lanes"` // it is computed in; 0: not recorded
 
 	generation string
 }
@@ -86,59 +94,99 @@ func values(texts []definition.Text) []string {
 	return vs
 }
 
-// activate sees to it that the definitions topic holds def for this generation, and
-// returns the moment from which it was live. A changed definition under an unchanged
-// version is refused, whatever the generation.
-func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Definition) (instant.Instant, error) {
+// activate finds the definition that is live in this generation; in one that has none yet
+// it puts def live. The file of a process may be of another version: what is live is
+// changed by Apply alone. A changed definition under an unchanged version is refused,
+// whatever the generation.
+func activate(ctx context.Context, cfg *Config, deps *Deps, def *definition.Definition, r role) (activation, error) {
 	known, err := readDefinitions(ctx, cfg, deps)
 	if err != nil {
-		return instant.None, err
+		return activation{}, err
 	}
-	activatedAt := ""
+	name, version := def.Name.Value, def.Version
+	before := "" // since when it has been live, in another generation
 	for _, a := range known {
-		if a.Name != def.Name.Value {
-			continue
-		}
 		ours := a.generation == generationText(cfg)
-		if ours && a.Lanes != 0 && a.Lanes != cfg.Lanes {
-			return instant.None, fmt.Errorf("activate %s version %d: generation %d of %s was computed with %d lanes, lanes is %d: %w: %s",
-				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), a.Lanes, cfg.Lanes, ErrLanes, otherLanes)
-		}
-		if a.Version != def.Version {
+		switch {
+		case !ours && (a.Name != name || a.Version != version):
 			continue
-		}
-		if a.Hash != def.Hash {
-			return instant.None, fmt.Errorf("activate %s version %d (hash %.12s): generation %s has version %d with hash %.12s: %w",
-				def.Name.Value, def.Version, def.Hash, a.generation, a.Version, a.Hash, ErrDefinitionChanged)
-		}
-		if ours && a.Clock != cfg.Clock {
-			return instant.None, fmt.Errorf("activate %s version %d: generation %d of %s runs with clock: %s, this one is set to clock: %s: %w: "+
+		case ours && a.Name != name:
+			return activation{}, fmt.Errorf("generation %d of %s computes %s, this is %s: %w: run that definition, or another prefix",
+				cfg.Generation, cfg.topic(topics.Definitions), a.Name, name, ErrOtherDefinition)
+		case ours && a.Lanes != 0 && a.Lanes != cfg.Lanes:
+			return activation{}, fmt.Errorf("activate %s version %d: generation %d of %s was computed with %d lanes, lanes is %d: %w: %s",
+				name, version, cfg.Generation, cfg.topic(topics.Definitions), a.Lanes, cfg.Lanes, ErrLanes, otherLanes)
+		case a.Version == version && a.Hash != def.Hash:
+			return activation{}, fmt.Errorf("activate %s version %d (hash %.12s): generation %s has version %d with hash %.12s: %w",
+				name, version, def.Hash, a.generation, a.Version, a.Hash, ErrDefinitionChanged)
+		case ours && a.Clock != cfg.Clock:
+			return activation{}, fmt.Errorf("activate %s version %d: generation %d of %s runs with clock: %s, this one is set to clock: %s: %w: "+
 				"set the same, or another prefix or generation",
-				def.Name.Value, def.Version, cfg.Generation, cfg.topic(topics.Definitions), a.Clock, cfg.Clock, ErrOtherClock)
+				name, version, cfg.Generation, cfg.topic(topics.Definitions), a.Clock, cfg.Clock, ErrOtherClock)
+		case ours && a.Version != version && r.shadowOf != nil:
+			return activation{}, fmt.Errorf("generation %d of %s has begun with version %d of %s, this is version %d: %w: "+
+				"drop it with `lapwing rebuild --drop %d`, and begin again", cfg.Generation, cfg.Prefix, a.Version, name, version, ErrOtherDefinition, cfg.Generation)
+		case ours:
+			if a.Version != version {
+				deps.Log.Warn("the definition file is not the live definition, which goes on; `lapwing apply` puts it live",
+					zap.String("definition", name), zap.Int64("definition_version", a.Version), zap.Int64("file_version", version))
+			}
+			return a, nil
 		}
-		at, ok := instant.Parse(a.ActivatedAt)
-		if !ok {
-			return instant.None, fmt.Errorf("read when %s was activated: %q is no time", a.Name, a.ActivatedAt)
-		}
-		if ours {
-			return at, nil
-		}
-		activatedAt = a.ActivatedAt
+		before = a.firstActivated()
 	}
 	at := instant.Of(deps.Now())
-	if then, ok := instant.Parse(activatedAt); ok {
-		at = then // it has been live, in another generation
+	if then, ok := instant.Parse(before); ok {
+		at = then
 	}
 	a := newActivation(def, at)
-	a.Clock, a.Lanes = cfg.Clock, cfg.Lanes
+	a.Clock, a.Lanes, a.generation = cfg.Clock, cfg.Lanes, generationText(cfg)
+	record, err := a.record(cfg)
+	if err != nil {
+		return activation{}, err
+	}
+	return a, writeDefinitions(ctx, cfg, deps, record)
+}
+
+// record is the activation as the definitions topic has it.
+func (a *activation) record(cfg *Config) (*kgo.Record, error) {
 	value, err := json.Marshal(a)
 	if err != nil {
-		return instant.None, fmt.Errorf("encode definition: %w", err)
+		return nil, fmt.Errorf("encode definition: %w", err)
 	}
-	return at, writeDefinitions(ctx, cfg, deps, &kgo.Record{
-		Key: definitionKey(def.Name.Value, cfg.Generation), Value: value,
+	return &kgo.Record{
+		Key: definitionKey(a.Name, cfg.Generation), Value: value,
 		Headers: []kgo.RecordHeader{{Key: generationHeader, Value: []byte(generationText(cfg))}},
-	})
+	}, nil
+}
+
+// firstActivated is when the first definition of the generation went live.
+func (a *activation) firstActivated() string { return cmp.Or(a.FirstActivatedAt, a.ActivatedAt) }
+
+// since is firstActivated as an instant: where a lane that never ran begins to publish.
+func (a *activation) since() (instant.Instant, error) {
+	at, ok := instant.Parse(a.firstActivated())
+	if !ok {
+		return instant.None, fmt.Errorf("read when %s was activated: %q is no time", a.Name, a.firstActivated())
+	}
+	return at, nil
+}
+
+// follows refuses a definition that cannot follow the live one; the live one itself may.
+func follows(live *activation, def *definition.Definition) error {
+	name, version := def.Name.Value, def.Version
+	switch {
+	case live.Name != name:
+		return fmt.Errorf("generation %s computes %s, this is %s: %w: give it the name %s, or run it under another prefix",
+			live.generation, live.Name, name, ErrOtherDefinition, live.Name)
+	case live.Version == version && live.Hash != def.Hash:
+		return fmt.Errorf("version %d of %s is live with hash %.12s, this one has hash %.12s: %w: give it version %d",
+			version, name, live.Hash, def.Hash, ErrDefinitionChanged, version+1)
+	case live.Version > version:
+		return fmt.Errorf("version %d of %s is live, this is version %d: %w: to go back to what it says, give it version %d",
+			live.Version, name, version, ErrOlderVersion, live.Version+1)
+	}
+	return nil
 }
 
 // definitionKey is the key of a definition's record: each generation has its own, so

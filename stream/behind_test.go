@@ -59,7 +59,14 @@ func TestNothingIsWrittenAfterAFlushThatBrokeOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	l := &lane{id: store.Lane{Generation: 1}, store: s, cache: newCache(), due: newDueIndex(), totals: aggregate.New(parse(t, customerValue(t)), 0)}
+	def := parse(t, customerValue(t))
+	model, err := compile(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lane{id: store.Lane{Generation: 1}, model: model, store: s, cache: newCache(), due: newDueIndex(), totals: aggregate.New(def, 0)}
+	l.defs.lineage = lifecycle.NewLineage(model)
+	l.defsBefore = l.defs
 	l.behind = writeBehind{notes: map[noteKey]*note{}, now: time.Now}
 	waits := func(id string, committed []byte) {
 		c := &customer{id: id, due: instant.None, state: new(lifecycle.State), stored: true, waits: true, committed: committed, storeDue: instant.None}

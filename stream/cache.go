@@ -12,6 +12,8 @@ type customer struct {
 	id    string
 	state *lifecycle.State // as of the last step
 	due   instant.Instant  // as of the state
+	// version is that of the definition by which the state was made.
+	version int64
 
 	touched bool   // in this transaction
 	changed bool   // its profile may differ from the last one published

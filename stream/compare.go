@@ -88,7 +88,7 @@ func (r *Rebuild) Compare(ctx context.Context, dir string, sample int, report fu
 		if p == live {
 			id.Generation |= baseRange
 		}
-		_, err := p.restorer.catchUp(ctx, id)
+		_, err := p.read(ctx, id)
 		return id, err
 	}
 	if !same {
@@ -169,16 +169,19 @@ func (c *comparer) stands(s *store.Store, p *predecessor, lane store.Lane, id st
 	if err != nil {
 		return lifecycle.Standing{}, false, fmt.Errorf("generation %d: %w", p.cfg.Generation, err)
 	}
-	state := new(lifecycle.State)
-	if err := p.model.DecodeState(encoded, state); err != nil {
+	state, lineage := new(lifecycle.State), p.lineage(lane.Lane)
+	version, err := lineage.Decode(encoded, state)
+	if err != nil {
 		return lifecycle.Standing{}, false, fmt.Errorf("decode a customer of generation %d: %w", p.cfg.Generation, err)
 	}
 	var out lifecycle.Output
-	for due := p.model.Due(state); due != instant.None && due <= at; due = p.model.Due(state) {
+	state = lineage.Bring(version, state, id, at, &out)
+	model := lineage.Newest()
+	for due := model.Due(state); due != instant.None && due <= at; due = model.Due(state) {
 		out.Reset()
-		p.model.Advance(state, id, at, at, &out)
+		model.Advance(state, id, at, at, &out)
 	}
-	return p.model.Standing(state), state.Begun(), nil
+	return model.Standing(state), state.Begun(), nil
 }
 
 func (c *comparer) customer(s *store.Store, ours store.Lane, id string) error {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
@@ -23,13 +24,17 @@ type fold struct {
 	metrics *metrics
 	out     *outbox
 	homes   *homes
-	decoder *event.Decoder
 	msg     event.Message
 	step    lifecycle.Output
-	source  string          // ce_source of public records
-	now     instant.Instant // the wall clock, read once per batch
-	next    [ahead]*customer
-	peeked  int64 // so that no compiler leaves the peeking out
+
+	definitions *catalogue
+	decoders    map[*event.Projection]*event.Decoder
+	log         *zap.Logger
+
+	source string          // ce_source of public records
+	now    instant.Instant // the wall clock, read once per batch
+	next   [ahead]*customer
+	peeked int64 // so that no compiler leaves the peeking out
 
 	topic struct {
 		stageChanges, segmentChanges, profiles, history, activity, aggregates, deadLetters, mailbox, state string
@@ -38,19 +43,22 @@ type fold struct {
 	ceBuf    []record.Header
 	profiles lifecycle.ProfileBuffer
 	exceeded lifecycle.Overflow // in this transaction
-	counted  struct{ applied, held, duplicate, forwarded, deadlines int }
+	counted  counts
 	tally    tally // what comes more seldom
 }
 
-func newFold(cfg *Config, m *metrics, model *lifecycle.Model, client *kgo.Client) *fold {
+// counts is what a transaction counts.
+type counts struct{ applied, held, duplicate, forwarded, deadlines, brought int }
+
+// newFold is a fold for lanes of the definition of that name.
+func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, client *kgo.Client, log *zap.Logger) *fold {
 	f := &fold{
-		cfg: cfg, metrics: m,
-		out:     newOutbox(client, cfg, cfg.topic(topics.State)),
-		homes:   newHomes(cfg.Lanes),
-		decoder: event.NewDecoder(model.Projection(), cfg.limits()),
-		source:  "/lapwing/" + model.Definition().Name.Value,
-		input:   map[string]Input{},
-		tally:   tally{},
+		cfg: cfg, metrics: m, definitions: definitions, decoders: map[*event.Projection]*event.Decoder{}, log: log,
+		out:    newOutbox(client, cfg, cfg.topic(topics.State)),
+		homes:  newHomes(cfg.Lanes),
+		source: "/lapwing/" + name,
+		input:  map[string]Input{},
+		tally:  tally{},
 	}
 	f.step.WantActivity = cfg.Aggregates || cfg.Activity != ActivityOff
 	f.topic.stageChanges = cfg.topic(topics.StageChanges)
@@ -70,12 +78,22 @@ func newFold(cfg *Config, m *metrics, model *lifecycle.Model, client *kgo.Client
 	return f
 }
 
+// decoder reads what the lane's definition asks of messages.
+func (f *fold) decoder(l *lane) *event.Decoder {
+	d := f.decoders[l.model.Projection()]
+	if d == nil {
+		d = event.NewDecoder(l.model.Projection(), f.cfg.limits())
+		f.decoders[l.model.Projection()] = d
+	}
+	return d
+}
+
 // keyedBatch takes in records of a keyed input. upTo is the next offset behind them, if
 // it is more than the last record says.
 func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record, upTo int64) error {
 	src := mailbox.Source{Topic: topic, Partition: l.id.Lane}
 	pos := l.positions[topic]
-	newest := instant.None
+	newest, decoder := instant.None, f.decoder(l)
 	defer recycle(records)
 	for i, r := range records {
 		if i%ahead == 0 {
@@ -89,7 +107,7 @@ func (f *fold) keyedBatch(l *lane, topic string, records []*kgo.Record, upTo int
 			continue
 		}
 		stamp := instant.Of(r.Timestamp)
-		cause := f.decoder.Decode(r.Value, stamp, &f.msg)
+		cause := decoder.Decode(r.Value, stamp, &f.msg)
 		if f.cfg.Clock == ClockWall {
 			newest = max(newest, stamp)
 		}
@@ -139,7 +157,7 @@ func (f *fold) reached(l *lane, src mailbox.Source, nextOffset int64) {
 // mailboxBatch takes in records of the mailbox: events sent here and clocks.
 func (f *fold) mailboxBatch(l *lane, records []*kgo.Record) error {
 	defer recycle(records)
-	pos := l.positions[f.topic.mailbox]
+	pos, decoder := l.positions[f.topic.mailbox], f.decoder(l)
 	for i, r := range records {
 		if i%ahead == 0 {
 			f.lookAhead(l, records[i:])
@@ -159,8 +177,13 @@ func (f *fold) mailboxBatch(l *lane, records []*kgo.Record) error {
 		case e.Kind == mailbox.Clock:
 			f.inputs.meet(l, e.Source)
 			l.told(&e)
+		case e.Kind == mailbox.Definition:
+			if err := f.follow(l, &e, r); err != nil {
+				return err
+			}
+			decoder = f.decoder(l)
 		default:
-			if cause := f.decoder.Decode(r.Value, e.At, &f.msg); cause != "" {
+			if cause := decoder.Decode(r.Value, e.At, &f.msg); cause != "" {
 				f.putAside(cause, e.Source, e.Position, r.Key, r.Value)
 				continue
 			}
@@ -231,6 +254,7 @@ func (f *fold) accept(l *lane, guess *customer) (err error) {
 			return err
 		}
 	}
+	f.bring(l, c)
 	f.step.Reset()
 	switch l.model.Accept(c.state, c.id, &f.msg, f.detected(max(f.msg.Time, l.clock.Watermark())), &f.step) {
 	case lifecycle.Duplicate:
@@ -270,9 +294,12 @@ func (f *fold) wave(l *lane) (more bool, err error) {
 			return false, err
 		}
 		if c == nil {
-			l.totals.Close(w)
+			if len(l.defs.former) == 0 { // who is brought over may have missed some
+				l.totals.Close(w)
+			}
 			return false, nil
 		}
+		f.bring(l, c)
 		f.step.Reset()
 		l.model.Advance(c.state, c.id, w, detected, &f.step)
 		f.counted.deadlines++
@@ -350,6 +377,7 @@ func (f *fold) finish(l *lane) {
 		f.note(l, mailbox.StateAggregate, string(key), f.out.keep(value))
 	})
 	l.totals.EachDropped(func(key []byte) { f.note(l, mailbox.StateAggregate, string(key), nil) })
+	f.save(l)
 	rec := l.laneRecord()
 	if encoded := f.out.bytes(rec.Append); string(encoded) != string(l.committed) {
 		f.note(l, mailbox.StateLane, "", encoded)
@@ -362,11 +390,14 @@ func (f *fold) customer(l *lane, c *customer) {
 	switch {
 	case c.begun:
 		start := len(f.out.arena)
-		f.out.arena = l.model.AppendState(mailbox.AppendCustomer(f.out.arena, c.due), c.state)
+		f.out.arena = l.modelOf(c).AppendState(mailbox.AppendCustomer(f.out.arena, c.due), c.state)
 		c.pending = f.out.arena[start:len(f.out.arena):len(f.out.arena)]
 		c.measure()
 		if !c.stored {
 			l.born++
+			if c.version != l.made() {
+				l.defs.left++
+			}
 		}
 	case c.stored:
 		c.pending = nil
@@ -382,7 +413,7 @@ func (f *fold) customer(l *lane, c *customer) {
 func (f *fold) profile(l *lane, c *customer) {
 	var value []byte // nil: a tombstone
 	if c.state.Begun() {
-		value = f.out.bytes(l.model.ProfileIn(&f.profiles, c.state, c.id).AppendJSON)
+		value = f.out.bytes(l.modelOf(c).ProfileIn(&f.profiles, c.state, c.id).AppendJSON)
 	}
 	f.out.produce(f.topic.profiles, l.id.Lane, f.out.keep([]byte(c.id)), value, nil)
 }
@@ -416,6 +447,7 @@ func (f *fold) count() {
 		}
 	}
 	f.metrics.deadlines.Add(float64(f.counted.deadlines))
+	f.metrics.brought.Add(float64(f.counted.brought))
 	f.metrics.addExceeded(&f.exceeded)
 	f.tally.count()
 	f.discount()
@@ -423,6 +455,6 @@ func (f *fold) count() {
 
 func (f *fold) discount() {
 	f.exceeded = lifecycle.Overflow{}
-	f.counted = struct{ applied, held, duplicate, forwarded, deadlines int }{}
+	f.counted = counts{}
 	clear(f.tally)
 }

@@ -182,12 +182,13 @@ func (l *lane) lookUp(customer string) found {
 	if l.takeover != nil {
 		return found{err: &NotYet{fmt.Sprintf("lane %d takes over from the generation before", l.id.Lane), askAgain}}
 	}
-	f := found{model: l.model, clock: l.watermark()}
+	f := found{clock: l.watermark()}
 	if c := l.cache.get([]byte(customer)); c != nil {
 		if !c.stored {
 			return found{err: ErrNoCustomer}
 		}
-		f.state = l.model.AppendState(nil, c.state)
+		f.model = l.modelOf(c) // until it is brought over, by the definition before
+		f.state = f.model.AppendState(nil, c.state)
 		return f
 	}
 	value, stored, err := l.store.Get(l.id, byte(mailbox.StateCustomer), []byte(customer), nil)
@@ -196,6 +197,15 @@ func (l *lane) lookUp(customer string) found {
 	}
 	if err == nil {
 		_, f.state, err = mailbox.DecodeCustomer(value)
+	}
+	if err == nil {
+		var version int64
+		if version, err = lifecycle.VersionOf(f.state); err == nil {
+			f.model = l.defs.lineage.Model(version)
+		}
+	}
+	if err == nil && f.model == nil {
+		err = errors.New("its definition is not known")
 	}
 	if err != nil && !errors.Is(err, ErrNoCustomer) {
 		err = fmt.Errorf("read a customer of lane %d: %w", l.id.Lane, err)

@@ -29,8 +29,10 @@ type position struct {
 // positions, the last lane record. Owned by its slot's loop.
 type lane struct {
 	id    store.Lane
-	model *lifecycle.Model
+	model *lifecycle.Model // by which events are taken in
 	store *store.Store
+
+	defs, defsBefore succession // now, and as of the last commit
 
 	cache     cache
 	due       dueIndex
@@ -73,7 +75,7 @@ func (l *lane) find(id []byte) (*customer, error) {
 	if c := l.cache.get(id); c != nil {
 		return c, nil
 	}
-	c := &customer{id: string(id), due: instant.None, storeDue: instant.None}
+	c := &customer{id: string(id), version: l.made(), due: instant.None, storeDue: instant.None}
 	if l.seen != nil && !l.seen.Test(id) {
 		c.state = new(lifecycle.State)
 	} else if err := l.read(c); err != nil {
@@ -103,14 +105,14 @@ func (l *lane) read(c *customer) error {
 	}
 	c.state = new(lifecycle.State)
 	if !c.stored {
-		c.due = instant.None
+		c.due, c.version = instant.None, l.made()
 		return nil
 	}
 	due, encoded, err := mailbox.DecodeCustomer(value)
 	if err != nil {
 		return fmt.Errorf("lane %d: %w", l.id.Lane, err)
 	}
-	if err := l.model.DecodeState(encoded, c.state); err != nil {
+	if c.version, err = l.defs.lineage.Decode(encoded, c.state); err != nil {
 		return fmt.Errorf("decode a customer of lane %d: %w", l.id.Lane, err)
 	}
 	c.due = due
@@ -125,10 +127,18 @@ func (l *lane) read(c *customer) error {
 func (l *lane) shrink(bytes int) {
 	l.cache.shrink(bytes, func(c *customer) {
 		if c.stored {
-			l.behind.buf = l.model.AppendState(mailbox.AppendCustomer(l.behind.buf[:0], c.due), c.state)
+			l.behind.buf = l.modelOf(c).AppendState(mailbox.AppendCustomer(l.behind.buf[:0], c.due), c.state)
 			l.store.Keep(l.id, byte(mailbox.StateCustomer), []byte(c.id), l.behind.buf)
 		}
 	})
+}
+
+// modelOf is the model that a customer's state was made by.
+func (l *lane) modelOf(c *customer) *lifecycle.Model {
+	if c.version == l.made() {
+		return l.model
+	}
+	return l.defs.lineage.Model(c.version)
 }
 
 func (l *lane) touch(c *customer) {
@@ -214,6 +224,7 @@ func (l *lane) laneRecord() mailbox.Lane {
 	}
 	r.ClosedUntil, r.TooLate = l.totals.ClosedUntil(), l.totals.TooLate()
 	r.Customers += l.born
+	l.defs.in(&r, l.model)
 	r.Sources = l.clock.Sources()
 	r.Positions = nil
 	for topic, p := range l.positions {
@@ -246,12 +257,14 @@ func (l *lane) commit(nextOffset int64) {
 	if l.pending != nil {
 		l.committed, l.record = bytes.Clone(l.pending), l.pendingRec
 	}
+	l.commitDefinitions()
 	l.takeover.commit(l)
 	l.endTransaction()
 }
 
 // rollback takes everything back to the last commit.
 func (l *lane) rollback() error {
+	l.rollbackDefinitions()
 	for _, c := range l.touched {
 		c.touched, c.changed, c.pending = false, false, nil
 		if !c.stored && !c.waits {

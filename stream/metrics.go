@@ -16,6 +16,7 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec // by role and cause
 	changes     *prometheus.CounterVec // by kind and whether published
 	deadlines   prometheus.Counter
+	brought     prometheus.Counter
 	exceeded    *prometheus.CounterVec // by limit
 	tooLate     prometheus.Counter
 	commits     *prometheus.HistogramVec // by role
@@ -29,6 +30,7 @@ type metrics struct {
 	// What the reporters set.
 	clock       *prometheus.GaugeVec // by lane
 	customers   *prometheus.GaugeVec // by lane
+	toBring     *prometheus.GaugeVec // by lane
 	restoreLag  *prometheus.GaugeVec // by lane
 	lagRecords  *prometheus.GaugeVec // by topic and partition
 	lagSeconds  *prometheus.GaugeVec // by topic and partition
@@ -44,6 +46,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		changes:     counterVec("changes_total", "Changes found, by kind; backfill ones are history and not published.", "kind", "backfill"),
 		deadlines: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "deadlines_total", Help: "Silent customers whose deadlines were looked at because the clock had reached them.",
+		}),
+		brought: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "customers_brought_over_total", Help: "Customers brought over to a definition that had followed the one they were computed by.",
 		}),
 		exceeded: counterVec("limit_exceeded_total", "What went beyond a limit of one customer or message, by limit.", "limit"),
 		tooLate: prometheus.NewCounter(prometheus.CounterOpts{
@@ -64,6 +69,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 		clock:       gaugeVec("clock_seconds", "Where the lane's clock stands, as a Unix time.", "lane"),
 		customers:   gaugeVec("state_customers", "Customers that the lane holds a state of.", "lane"),
+		toBring:     gaugeVec("customers_to_bring_over", "Customers that the lane has still to bring over to its definition; no value: none.", "lane"),
 		restoreLag:  gaugeVec("restore_lag_records", "Records of the changelog left to read in a restore that is going on.", "lane"),
 		lagRecords:  gaugeVec("lag_records", "Records of the partition not read yet, as far as its end is known.", "topic", "partition"),
 		lagSeconds:  gaugeVec("lag_seconds", "While something is left to read: the time since the newest record that was read, or since nothing was left, if that is later; else 0.", "topic", "partition"),
@@ -75,6 +81,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.deadLetters = register(reg, m.deadLetters)
 	m.changes = register(reg, m.changes)
 	m.deadlines = register(reg, m.deadlines)
+	m.brought = register(reg, m.brought)
 	m.exceeded = register(reg, m.exceeded)
 	m.tooLate = register(reg, m.tooLate)
 	m.commits = register(reg, m.commits)
@@ -82,7 +89,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.rebuilds = register(reg, m.rebuilds)
 	m.restore = register(reg, m.restore)
 	for _, vec := range []**prometheus.GaugeVec{
-		&m.stateBytes, &m.blocked, &m.clock, &m.customers, &m.restoreLag, &m.lagRecords, &m.lagSeconds, &m.sourceClock, &m.stalled, &m.holds,
+		&m.stateBytes, &m.blocked, &m.clock, &m.customers, &m.toBring, &m.restoreLag, &m.lagRecords, &m.lagSeconds, &m.sourceClock, &m.stalled, &m.holds,
 	} {
 		*vec = register(reg, *vec)
 	}

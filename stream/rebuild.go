@@ -260,20 +260,9 @@ func (r *Rebuild) progress(ctx context.Context, live *cut, number uint32) (*Prog
 			at[src] = max(at[src], o.At)
 		})
 	}
-	inputs := append(r.cfg.keyed(), r.cfg.routed()...)
-	starts, err := adm.ListStartOffsets(ctx, inputs...)
-	if err == nil {
-		err = starts.Error()
-	}
-	var ends kadm.ListedOffsets
-	if err == nil {
-		ends, err = adm.ListEndOffsets(ctx, inputs...)
-	}
-	if err == nil {
-		err = ends.Error()
-	}
+	starts, ends, err := inputSpans(ctx, adm, &r.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("find where the inputs begin and end: %w", err)
+		return nil, err
 	}
 	p := &Progress{Generation: r.cfg.Generation, Live: number}
 	for _, end := range ends.Offsets().Sorted() {
@@ -285,6 +274,25 @@ func (r *Rebuild) progress(ctx context.Context, live *cut, number uint32) (*Prog
 		})
 	}
 	return p, nil
+}
+
+// inputSpans is where the partitions of all inputs begin and end.
+func inputSpans(ctx context.Context, adm *kadm.Client, cfg *Config) (starts, ends kadm.ListedOffsets, err error) {
+	inputs := append(cfg.keyed(), cfg.routed()...)
+	starts, err = adm.ListStartOffsets(ctx, inputs...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err == nil {
+		ends, err = adm.ListEndOffsets(ctx, inputs...)
+	}
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("find where the inputs begin and end: %w", err)
+	}
+	return starts, ends, nil
 }
 
 // reached reports whether the generation has taken in all that the cut says.

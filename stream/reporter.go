@@ -34,6 +34,7 @@ type snapshot struct {
 type laneReport struct {
 	clock     instant.Instant
 	customers int64
+	toBring   int64 // customers; 0: none
 	sources   []mailbox.SourceState
 }
 
@@ -48,7 +49,7 @@ type reporter struct {
 	keyed   map[string]bool           // topics
 	loading func() map[int32]progress // nil: a router
 
-	clocks, customers, lagRecords, lagSeconds, restoreLag, sourceClocks, stalled, holds *gauges
+	clocks, customers, toBring, lagRecords, lagSeconds, restoreLag, sourceClocks, stalled, holds *gauges
 
 	stalls *clock.Stalls
 	held   *clock.Holds
@@ -67,7 +68,7 @@ type told struct {
 func newReporter(role string, cfg *Config, deps *Deps, m *metrics, loading func() map[int32]progress) *reporter {
 	r := &reporter{
 		log: deps.Log, cfg: cfg, deps: deps, loading: loading, keyed: map[string]bool{},
-		clocks: newGauges(m.clock), customers: newGauges(m.customers),
+		clocks: newGauges(m.clock), customers: newGauges(m.customers), toBring: newGauges(m.toBring),
 		lagRecords: newGauges(m.lagRecords), lagSeconds: newGauges(m.lagSeconds), restoreLag: newGauges(m.restoreLag),
 		sourceClocks: newGauges(m.sourceClock), stalled: newGauges(m.stalled, role), holds: newGauges(m.holds),
 		stalls: clock.NewStalls(stallAfter, cfg.Clock == ClockWall),
@@ -95,7 +96,7 @@ func (s *slot) report(lanes map[int32]*lane) {
 	s.reported = time.Now()
 	now := snapshot{lanes: make(map[int32]laneReport, len(lanes)), lags: map[mailbox.Source]lag{}}
 	for p, l := range lanes {
-		now.lanes[p] = laneReport{clock: l.clock.Watermark(), customers: l.record.Customers, sources: l.clock.Sources()}
+		now.lanes[p] = laneReport{clock: l.clock.Watermark(), customers: l.record.Customers, toBring: l.record.Left, sources: l.clock.Sources()}
 		for topic, at := range l.positions {
 			now.lags[mailbox.Source{Topic: topic, Partition: p}] = l.reading(topic, s.fold.now).lag(at.nextOffset)
 		}
@@ -168,6 +169,9 @@ func (r *reporter) report(now instant.Instant) {
 		for id, l := range s.lanes {
 			lane := strconv.Itoa(int(id))
 			r.customers.set(float64(l.customers), lane)
+			if l.toBring > 0 {
+				r.toBring.set(float64(l.toBring), lane)
+			}
 			if l.clock != instant.None {
 				r.clocks.set(float64(l.clock)/1000, lane)
 			}
@@ -267,7 +271,7 @@ func (r *reporter) advice(src mailbox.Source, st told) string {
 }
 
 func (r *reporter) round() {
-	for _, g := range []*gauges{r.clocks, r.customers, r.lagRecords, r.lagSeconds, r.restoreLag, r.sourceClocks, r.stalled, r.holds} {
+	for _, g := range []*gauges{r.clocks, r.customers, r.toBring, r.lagRecords, r.lagSeconds, r.restoreLag, r.sourceClocks, r.stalled, r.holds} {
 		g.round()
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/bits-and-blooms/bloom/v3"
@@ -40,7 +39,7 @@ var (
 // halting reports whether err is one that going on from the last commit cannot heal.
 func halting(err error) bool {
 	for _, known := range []error{
-		ErrPositions, ErrOtherDefinition, ErrDefinitionChanged, ErrLanes, ErrNotLive, ErrTruncated, ErrInputGone, store.ErrFailed, store.ErrCorrupt,
+		ErrPositions, ErrOtherDefinition, ErrDefinitionChanged, ErrNotUnderstood, ErrLanes, ErrNotLive, ErrTruncated, ErrInputGone, store.ErrFailed, store.ErrCorrupt,
 	} {
 		if errors.Is(err, known) {
 			return true
@@ -53,11 +52,14 @@ func halting(err error) bool {
 type restorer struct {
 	cfg     *Config
 	deps    *Deps
-	model   *lifecycle.Model
+	model   *lifecycle.Model // of the definition file
+	live    *lifecycle.Model // of the definition that lanes begin with
 	metrics *metrics
 	status  *status
 	store   *store.Store
-	holders *holders
+	// definitions are all that this process has met.
+	definitions *catalogue
+	holders     *holders
 	// turns bounds how many lanes are restored at once: the rest wait, those that are
 	// done go on.
 	turns chan struct{}
@@ -69,9 +71,6 @@ type restorer struct {
 
 	opening chan struct{} // of size one: who holds it may use before
 	before  *predecessor
-
-	mu     sync.Mutex
-	models map[instant.Instant]*lifecycle.Model // by publish_from
 }
 
 // changelog is what the cluster says of the state topic.
@@ -288,7 +287,7 @@ func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, sta
 		id: id, store: r.store,
 		cache:      newCache(),
 		due:        newDueIndex(),
-		totals:     aggregate.New(r.model.Definition(), id.Lane),
+		totals:     aggregate.New(r.live.Definition(), id.Lane),
 		positions:  map[string]position{},
 		unread:     map[string]int64{},
 		reads:      map[string]*reading{},
@@ -325,9 +324,10 @@ func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, sta
 		}
 		l.positions[topic] = p
 	}
-	def := r.model.Definition()
 	if l.committed == nil {
 		l.record.PublishFrom = r.publishFrom()
+		def := r.live.Definition()
+		l.record.Definition, l.record.Version, l.record.Hash = def.Name.Value, def.Version, def.Hash
 	} else {
 		if l.record.Customers < 0 { // of a version that did not count them
 			l.record.Customers = 0
@@ -337,8 +337,9 @@ func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, sta
 		}
 		l.totals.RestoreMeta(l.record.ClosedUntil, l.record.TooLate)
 	}
-	l.record.Definition, l.record.Version, l.record.Hash = def.Name.Value, def.Version, def.Hash
-	l.model = r.publishing(l.record.PublishFrom)
+	if err := r.succession(l); err != nil {
+		return nil, err
+	}
 	l.resetToPositions()
 	return l, nil
 }
@@ -365,11 +366,9 @@ func (r *restorer) check(l *lane, committed map[string]kgo.EpochOffset) error {
 		}
 		return nil
 	}
-	def := r.model.Definition()
-	if rec := &l.record; rec.Definition != def.Name.Value || rec.Hash != def.Hash {
-		return fmt.Errorf("the lane's customers were computed by %s version %d (hash %.12s), this is %s version %d (hash %.12s): %w: "+
-			"run the earlier definition, or another generation, which computes from the beginning",
-			rec.Definition, rec.Version, rec.Hash, def.Name.Value, def.Version, def.Hash, ErrOtherDefinition)
+	if rec, name := &l.record, r.live.Definition().Name.Value; rec.Definition != name {
+		return fmt.Errorf("the lane's customers were computed by %s, this is %s: %w: run that definition, or another generation, which computes from the beginning",
+			rec.Definition, name, ErrOtherDefinition)
 	}
 	for _, p := range l.record.Positions {
 		o, reads := committed[p.Topic]
@@ -397,22 +396,39 @@ func (r *restorer) publishFromOfItsOwn() instant.Instant {
 	if at, set, err := r.cfg.publishFrom(); err == nil && set {
 		return at
 	}
-	if at := r.model.Definition().PublishFrom; at != instant.None {
+	if at := r.live.Definition().PublishFrom; at != instant.None {
 		return at
 	}
 	return r.activatedAt
 }
 
-// publishing is the model with publish_from set, one for all lanes that share it.
-func (r *restorer) publishing(from instant.Instant) *lifecycle.Model {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.models[from]
-	if m == nil {
-		m = r.model.PublishingFrom(from)
-		r.models[from] = m
+// succession finds the lane's definitions.
+func (r *restorer) succession(l *lane) error {
+	versions, err := r.definitions.read(r.store, l.id)
+	if err != nil {
+		return err
 	}
-	return m
+	rec := &l.record
+	lineage, err := r.definitions.lineage(rec)
+	if err != nil {
+		return err
+	}
+	l.model = lineage.Newest()
+	l.totals.Redefine(l.model.Definition())
+	l.defs = succession{
+		lineage: lineage, since: instant.None, former: rec.Former, waiting: rec.Waiting, left: rec.Left, sweptTo: rec.SweptTo,
+		saved: versions[rec.Version], committed: true,
+	}
+	if len(rec.Former) > 0 {
+		l.defs.since = rec.Since
+	}
+	l.defsBefore = l.defs
+	for _, w := range rec.Waiting {
+		if r.definitions.known(w.Hash) == nil {
+			return fmt.Errorf("version %d of %s (hash %.12s), which is to follow, is not in the state topic: %w", w.Version, rec.Definition, w.Hash, ErrOtherDefinition)
+		}
+	}
+	return nil
 }
 
 // describeChangelog asks the cluster for the state topic's id and how long it keeps

@@ -79,7 +79,7 @@ func (s *slot) session(ctx context.Context) (err error) {
 		return err
 	}
 	close(opened)
-	s.fold = newFold(cfg, s.w.metrics, s.w.model, s.sess.Client())
+	s.fold = newFold(cfg, s.w.metrics, s.w.restorer.definitions, s.w.model.Definition().Name.Value, s.sess.Client(), s.log)
 	s.fold.inputs = s.w.inputs
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	group, gctx := errgroup.WithContext(ctx)
@@ -244,7 +244,8 @@ func (i Interval) enough(elapsed time.Duration, read, left int64) bool {
 func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetches) (more bool, err error) {
 	cfg := &s.w.cfg
 	began := time.Now()
-	for records := 0; ; {
+	records := 0
+	for {
 		records += fetches.NumRecords()
 		if err := s.consume(lanes, fetches); err != nil {
 			return false, err
@@ -269,7 +270,9 @@ func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetc
 		s.fold.now = instant.Of(s.w.deps.Now())
 		s.answer(lanes)
 	}
+	sweepUntil := time.Now().Add(cfg.CommitInterval.sweepFor(records))
 	for _, l := range lanes {
+		s.fold.succeed(l)
 		fire := s.fold.wave
 		if l.takeover != nil {
 			fire = s.fold.takeOver
@@ -278,7 +281,11 @@ func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetc
 		if err != nil {
 			return false, err
 		}
-		more = more || m
+		sweeping, err := s.fold.sweep(l, sweepUntil)
+		if err != nil {
+			return false, err
+		}
+		more = more || m || sweeping
 		s.fold.finish(l)
 	}
 	return more, nil
@@ -422,7 +429,7 @@ func (s *slot) rest(lanes map[int32]*lane) error {
 
 func anyDue(lanes map[int32]*lane) (bool, error) {
 	for _, l := range lanes {
-		if l.takeover != nil {
+		if l.takeover != nil || l.succeeds() || l.sweepable() {
 			return true, nil
 		}
 		if w := l.watermark(); w != instant.None {

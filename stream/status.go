@@ -83,7 +83,7 @@ func (s *status) committed(l *lane) error {
 	if err != nil {
 		return err
 	}
-	now.settled = due == nil && l.takeover == nil
+	now.settled = due == nil && l.takeover == nil && len(l.record.Former) == 0 && !l.succeeds()
 	now.taking = l.takeover != nil
 	s.mu.Lock()
 	same := s.lanes[l.id.Lane] == now

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -22,11 +23,60 @@ const shadowing = instant.Max
 // from: it may have our own number, under another prefix.
 const baseRange = 1 << 31
 
-// predecessor is the generation that lanes take over from.
+// predecessor is another generation whose lanes are read into the local store: that from
+// which lanes take over, or with which another is compared.
 type predecessor struct {
 	*base
-	model    *lifecycle.Model
-	restorer *restorer
+	model       *lifecycle.Model // of its newest definition
+	definitions *catalogue
+	restorer    *restorer
+
+	mu       sync.Mutex
+	lineages map[int32]*lifecycle.Lineage // by lane
+}
+
+// read brings one of its lanes into the local store, under id, up to the end of its
+// changelog. rec is the lane's own record; nil: it never ran.
+func (p *predecessor) read(ctx context.Context, id store.Lane) (rec *mailbox.Lane, err error) {
+	if _, err := p.restorer.catchUp(ctx, id); err != nil {
+		return nil, err
+	}
+	rec, err = storedLane(p.restorer.store, id)
+	if err != nil {
+		return nil, err
+	}
+	lineage := lifecycle.NewLineage(p.model)
+	if rec != nil {
+		if _, err := p.definitions.read(p.restorer.store, id); err != nil {
+			return nil, err
+		}
+		all := *rec
+		all.PublishFrom = instant.None // nothing is published from here
+		if lineage, err = p.definitions.lineage(&all); err != nil {
+			return nil, err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lineages[id.Lane] = lineage
+	return rec, nil
+}
+
+// lineage is that of a lane that has been read.
+func (p *predecessor) lineage(lane int32) *lifecycle.Lineage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lineages[lane]
+}
+
+// storedLane is a lane's own record in the local store; nil if there is none.
+func storedLane(s *store.Store, id store.Lane) (rec *mailbox.Lane, err error) {
+	err = s.Each(id, byte(mailbox.StateLane), func(_, value []byte) error {
+		decoded, err := mailbox.DecodeLane(value)
+		rec = &decoded
+		return err
+	})
+	return rec, err
 }
 
 // takeover is what a lane of a generation that has become live does before anything
@@ -65,7 +115,7 @@ func (r *restorer) startTakeover(ctx context.Context, l *lane) error {
 		if err := r.holders.acquire(ctx, id); err != nil {
 			return err
 		}
-		_, err := before.restorer.catchUp(ctx, id)
+		_, err := before.read(ctx, id)
 		r.holders.release(id)
 		if err != nil {
 			return err
@@ -78,7 +128,7 @@ func (r *restorer) startTakeover(ctx context.Context, l *lane) error {
 	if t.publishFrom == instant.Max { // none of them ran
 		t.publishFrom = r.publishFromOfItsOwn()
 	}
-	t.live = r.publishing(t.publishFrom)
+	t.live = r.definitions.from(l.model, t.publishFrom)
 	cursor, _, err := r.store.Get(l.id, byte(mailbox.StateTakeover), nil, nil)
 	if err != nil {
 		return err
@@ -117,11 +167,13 @@ func openPredecessor(ctx context.Context, cfg *Config, deps *Deps, of Origin, s 
 	if err := b.refresh(ctx); err != nil {
 		return nil, err
 	}
-	p := &predecessor{base: b}
+	p := &predecessor{base: b, lineages: map[int32]*lifecycle.Lineage{}}
 	if p.model, err = b.model(); err != nil {
 		return nil, err
 	}
-	p.restorer = &restorer{cfg: &b.cfg, deps: deps, model: p.model, metrics: m, status: newStatus(0), store: s}
+	p.definitions = newCatalogue(p.model)
+	p.model = p.definitions.from(p.model, instant.None)
+	p.restorer = &restorer{cfg: &b.cfg, deps: deps, metrics: m, status: newStatus(0), store: s}
 	return p, nil
 }
 
@@ -194,14 +246,15 @@ func (t *takeover) told(s *store.Store, id string) (lifecycle.Standing, instant.
 	if err != nil {
 		return none, fired, fmt.Errorf("generation %d: %w", t.before.cfg.Generation, err)
 	}
-	state := new(lifecycle.State)
-	if err := t.before.model.DecodeState(encoded, state); err != nil {
+	state, lineage := new(lifecycle.State), t.before.lineage(home)
+	version, err := lineage.Decode(encoded, state)
+	if err != nil {
 		return none, fired, fmt.Errorf("decode a customer of generation %d: %w", t.before.cfg.Generation, err)
 	}
 	if due != instant.None && due <= fired {
 		fired = instant.None // it stopped in a wave, before this one's turn
 	}
-	return t.before.model.Standing(state), fired, nil
+	return lineage.Model(version).Standing(state), fired, nil // what has been told
 }
 
 // takeOver takes over some of the lane's customers; more reports whether some are left.
@@ -257,6 +310,8 @@ func (t *takeover) commit(l *lane) {
 	t.committed = t.cursor
 	if t.finished {
 		l.takeover, l.model = nil, t.live
+		l.defs.lineage = lifecycle.NewLineage(t.live)
+		l.defsBefore = l.defs
 	}
 }
 

@@ -41,26 +41,34 @@ func NewWorker(cfg Config, def *definition.Definition, deps Deps) (*Worker, erro
 	deps.fill()
 	deps.pool.limit = cfg.poolBytes()
 	deps.Log = deps.Log.Named("stream")
-	model, problems := lifecycle.Compile(def)
-	if model == nil {
-		var all []error
-		for _, p := range problems {
-			if !p.Warning {
-				all = append(all, fmt.Errorf("%s:%d:%d: %s", def.File, p.Pos.Line, p.Pos.Column, p.Message))
-			}
-		}
-		return nil, fmt.Errorf("compile definition: %w", errors.Join(all...))
+	model, err := compile(def)
+	if err != nil {
+		return nil, err
 	}
 	w := &Worker{cfg: cfg, deps: deps, model: model, metrics: newMetrics(deps.Registerer), status: newStatus(cfg.Slots)}
 	w.inputs = newInputs(&w.cfg)
 	w.desk.cfg = &w.cfg
 	w.reporter = newReporter("stream", &w.cfg, &w.deps, w.metrics, w.status.restores)
 	w.restorer = &restorer{
-		inputs: w.inputs, cfg: &w.cfg, deps: &w.deps, model: model, metrics: w.metrics, status: w.status, holders: newHolders(),
+		inputs: w.inputs, cfg: &w.cfg, deps: &w.deps, model: model, live: model, definitions: newCatalogue(model), metrics: w.metrics, status: w.status, holders: newHolders(),
 		turns: make(chan struct{}, restoreTurns), opening: make(chan struct{}, 1),
-		models: map[instant.Instant]*lifecycle.Model{},
 	}
 	return w, nil
+}
+
+// compile compiles a definition that has been parsed.
+func compile(def *definition.Definition) (*lifecycle.Model, error) {
+	model, problems := lifecycle.Compile(def)
+	if model != nil {
+		return model, nil
+	}
+	var all []error
+	for _, p := range problems {
+		if !p.Warning {
+			all = append(all, fmt.Errorf("%s:%d:%d: %s", def.File, p.Pos.Line, p.Pos.Column, p.Message))
+		}
+	}
+	return nil, fmt.Errorf("compile definition: %w", errors.Join(all...))
 }
 
 // restoreTurns is how many lanes are restored at a time.
@@ -117,7 +125,14 @@ func (w *Worker) prepare(ctx context.Context) error {
 		w.restorer.bounds = &bounds{lanes: w.cfg.Lanes}
 	}
 	w.deps.Log.Info("the generation's role", zap.Uint32("generation", w.cfg.Generation), zap.Stringer("role", w.restorer.role))
-	w.restorer.activatedAt, err = activate(ctx, &w.cfg, &w.deps, w.model.Definition())
+	live, err := activate(ctx, &w.cfg, &w.deps, w.model.Definition(), w.restorer.role)
+	if err != nil {
+		return err
+	}
+	if w.restorer.activatedAt, err = live.since(); err != nil {
+		return err
+	}
+	w.restorer.live, err = w.restorer.definitions.compile(live.Name, []byte(live.Source))
 	return err
 }
 

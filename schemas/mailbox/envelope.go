@@ -26,8 +26,9 @@ type Kind byte
 
 // The kinds of mailbox records.
 const (
-	Event Kind = 'e' // the record's value is an input message
-	Clock Kind = 'c' // the clock of one source
+	Event      Kind = 'e' // the record's value is an input message
+	Clock      Kind = 'c' // the clock of one source
+	Definition Kind = 'd' // the record's value is a definition that follows the live one
 )
 
 // Source is one partition of one input.
@@ -42,9 +43,10 @@ type Envelope struct {
 	Source Source
 	// Position is, of an event, its offset in the source; of a clock, the source's
 	// next offset: everything below it has been forwarded, or, with Ended, must have
-	// been read before the source may count as ended.
+	// been read before the source may count as ended; of a definition, its version.
 	Position int64
-	// At is, of an event, its record's timestamp; of a clock, where it stands.
+	// At is, of an event, its record's timestamp; of a clock, where it stands; of a
+	// definition, the lane's clock from which it is live, instant.None: from here on.
 	At instant.Instant
 	// Ended tells that nothing will follow in the source.
 	Ended bool
@@ -70,14 +72,14 @@ func DecodeEnvelope(b []byte) (Envelope, error) {
 	r := reader{b: b}
 	r.version()
 	e := Envelope{Kind: Kind(r.byte())}
-	if r.err == nil && e.Kind != Event && e.Kind != Clock {
+	if r.err == nil && e.Kind != Event && e.Kind != Clock && e.Kind != Definition {
 		r.fail("kind %q", byte(e.Kind))
 	}
 	e.Source = r.source()
 	e.Position = r.offset()
 	e.At = instant.Instant(r.varint())
 	flags := r.byte()
-	if flags > flagEnded || flags == flagEnded && e.Kind == Event {
+	if flags > flagEnded || flags == flagEnded && e.Kind != Clock {
 		r.fail("flags %#x", flags)
 	}
 	e.Ended = flags&flagEnded != 0

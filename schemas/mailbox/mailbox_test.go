@@ -19,6 +19,7 @@ import (
 var envelopes = map[string]mailbox.Envelope{
 	"event.hex":       {Kind: mailbox.Event, Source: mailbox.Source{Topic: "shop.events", Partition: 3}, Position: 1_234_567, At: 852_076_800_000},
 	"clock.hex":       {Kind: mailbox.Clock, Source: mailbox.Source{Topic: "shop.events", Partition: 0}, Position: 0, At: instant.None},
+	"definition.hex":  {Kind: mailbox.Definition, Position: 7, At: 852_076_800_000},
 	"clock_ended.hex": {Kind: mailbox.Clock, Source: mailbox.Source{Topic: "e", Partition: 11}, Position: 69_659, At: 899_164_800_000, Ended: true},
 }
 
@@ -43,7 +44,13 @@ func TestGoldenBytes(t *testing.T) {
 	}
 	first := lane
 	first.Customers = -1
-	for name, want := range map[string]mailbox.Lane{"lane.hex": first, "lane_2.hex": lane} {
+	swept := lane
+	swept.Since, swept.Left, swept.SweptTo = 852_076_700_000, 1_234, "u 17"
+	swept.Former = []mailbox.Succession{
+		{Version: 0, Hash: strings.Repeat("01", 32), Since: instant.None}, {Version: 1, Hash: strings.Repeat("cd", 32), Since: 852_076_600_000},
+	}
+	swept.Waiting = []mailbox.Succession{{Version: 3, Hash: strings.Repeat("ef", 32), Since: 852_076_900_000}}
+	for name, want := range map[string]mailbox.Lane{"lane.hex": first, "lane_2.hex": lane, "lane_3.hex": swept} {
 		golden := readHex(t, name, want.Append(nil))
 		got, err := mailbox.DecodeLane(golden)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -51,6 +58,10 @@ func TestGoldenBytes(t *testing.T) {
 		}
 	}
 	customer := append(mailbox.AppendCustomer(nil, 852_076_800_000), "state"...)
+	source, err := mailbox.DecodeDefinition(readHex(t, "state_definition.hex", mailbox.AppendDefinition(nil, []byte("lapwing: 1\n"))))
+	if err != nil || string(source) != "lapwing: 1\n" {
+		t.Errorf("state_definition.hex decodes to %q, %v", source, err)
+	}
 	golden := readHex(t, "customer.hex", customer)
 	due, state, err := mailbox.DecodeCustomer(golden)
 	if err != nil || due != 852_076_800_000 || string(state) != "state" {
@@ -79,7 +90,7 @@ func TestStateKeys(t *testing.T) {
 		kind mailbox.StateKind
 		gen  uint32
 		id   string
-	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}, {mailbox.StateTakeover, 3, ""}} {
+	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}, {mailbox.StateTakeover, 3, ""}, {mailbox.StateDefinition, 3, "12"}} {
 		kind, gen, id, err := mailbox.DecodeStateKey(mailbox.AppendStateKey(nil, c.kind, c.gen, c.id))
 		if kind != c.kind || gen != c.gen || string(id) != c.id || err != nil {
 			t.Errorf("%+v comes back as %q, %d, %q, %v", c, kind, gen, id, err)
@@ -94,7 +105,7 @@ func TestStateKeys(t *testing.T) {
 
 func TestCutAndChangedBytesAreRefused(t *testing.T) {
 	whole := lane.Append(nil)
-	if _, err := mailbox.DecodeLane(append([]byte{3}, whole[1:]...)); !errors.Is(err, mailbox.ErrFormat) {
+	if _, err := mailbox.DecodeLane(append([]byte{4}, whole[1:]...)); !errors.Is(err, mailbox.ErrFormat) {
 		t.Errorf("a lane of a later version: error %v, want ErrFormat", err)
 	}
 	for n := range whole {
@@ -110,10 +121,11 @@ func TestCutAndChangedBytesAreRefused(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"a later version":     append([]byte{2}, enc[1:]...),
-		"bytes behind it":     append(append([]byte{}, enc...), 0),
-		"an event that ended": append(append([]byte{}, enc[:len(enc)-1]...), 1),
-		"another kind":        append([]byte{1, 'x'}, enc[2:]...),
+		"a later version":         append([]byte{2}, enc[1:]...),
+		"bytes behind it":         append(append([]byte{}, enc...), 0),
+		"an event that ended":     append(append([]byte{}, enc[:len(enc)-1]...), 1),
+		"a definition that ended": append(append([]byte{1, 'd'}, enc[2:len(enc)-1]...), 1),
+		"another kind":            append([]byte{1, 'x'}, enc[2:]...),
 	} {
 		if _, err := mailbox.DecodeEnvelope(b); !errors.Is(err, mailbox.ErrFormat) {
 			t.Errorf("%s: error %v, want ErrFormat", name, err)
@@ -142,6 +154,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 func FuzzDecodeLane(f *testing.F) {
 	f.Add(lane.Append(nil))
 	f.Add((&mailbox.Lane{Customers: -1}).Append(nil))
+	f.Add((&mailbox.Lane{Former: []mailbox.Succession{{Version: 1, Hash: "h"}}, Left: 3, SweptTo: "u"}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := mailbox.DecodeLane(b)
 		if err != nil {

@@ -20,6 +20,10 @@ const (
 	StateAggregate StateKind = 'a'
 	StateLane      StateKind = 'm'
 	StateTakeover  StateKind = 't' // how far a lane has taken over from another generation
+
+	// StateDefinition is the file of a definition that customers of the lane were made by,
+	// or that follows the live one; its id is the version.
+	StateDefinition StateKind = 'v'
 )
 
 const stateKeyPrefix = 1 + 4
@@ -39,7 +43,7 @@ func DecodeStateKey(b []byte) (kind StateKind, generation uint32, id []byte, err
 	}
 	kind, generation, id = StateKind(b[0]), binary.BigEndian.Uint32(b[1:]), b[stateKeyPrefix:]
 	switch kind {
-	case StateCustomer, StateAggregate:
+	case StateCustomer, StateAggregate, StateDefinition:
 		if len(id) == 0 {
 			return 0, 0, nil, fmt.Errorf("decode state key without an id: %w", ErrFormat)
 		}
@@ -71,6 +75,20 @@ func DecodeCustomer(b []byte) (due instant.Instant, state []byte, err error) {
 		return instant.None, nil, fmt.Errorf("decode a customer's state record: %w", r.err)
 	}
 	return due, r.b, nil
+}
+
+// AppendDefinition appends the value of a definition's state record: version, then its
+// file, byte for byte.
+func AppendDefinition(dst, source []byte) []byte { return append(append(dst, version), source...) }
+
+// DecodeDefinition reads what AppendDefinition wrote. source is a view of b.
+func DecodeDefinition(b []byte) (source []byte, err error) {
+	r := reader{b: b}
+	r.version()
+	if r.err != nil {
+		return nil, fmt.Errorf("decode a definition's state record: %w", r.err)
+	}
+	return r.b, nil
 }
 
 // SourceState is what a lane knows of one source that can reach it.
@@ -109,8 +127,28 @@ type Lane struct {
 	TooLate     int64           // occurrences and changes that came after their period had closed
 	// Customers is how many the lane has; -1: not known, as in records of version 1.
 	Customers int64
+	// Since is the clock from which the definition is live; meant only while Former has any.
+	Since instant.Instant
+	// Former are the definitions before, oldest first, by which some customers' states may
+	// still be made. Empty: all have been brought over.
+	Former []Succession
+	// Waiting are definitions that will follow, in this order, at their instants.
+	Waiting []Succession
+	// Left is how many customers have still to be brought over; SweptTo the last one of
+	// them that was looked for, in the order of the ids.
+	Left    int64
+	SweptTo string
+
 	Sources   []SourceState // sorted by topic, then partition
 	Positions []Position    // of the partitions the lane reads, sorted by topic
+}
+
+// Succession is a definition with the clock from which it is, or was, live; instant.None:
+// from the beginning on, or at once.
+type Succession struct {
+	Version int64
+	Hash    string
+	Since   instant.Instant
 }
 
 // maxListed bounds how many sources or positions one lane may have: far above any
@@ -125,17 +163,25 @@ func (l *Lane) Sort() {
 	slices.SortFunc(l.Positions, func(a, b Position) int { return cmp.Compare(a.Topic, b.Topic) })
 }
 
-// laneVersion has the number of customers, which version 1 has not.
-const laneVersion = 2
+// The versions of a lane's record: the second has the number of customers, the third, which
+// is written only while there are any, other definitions than the live one.
+const (
+	laneCounted = 2
+	laneSweeps  = 3
+)
 
 // Append appends l's encoding: version, then the fields in their order, texts and
 // lists with their length in front, instants and counts as varints. Where the number
 // of customers is not known, it is version 1.
 func (l *Lane) Append(dst []byte) []byte {
-	if l.Customers < 0 {
+	sweeps := len(l.Former)+len(l.Waiting) > 0
+	switch {
+	case l.Customers < 0:
 		dst = append(dst, version)
-	} else {
-		dst = append(dst, laneVersion)
+	case sweeps:
+		dst = append(dst, laneSweeps)
+	default:
+		dst = append(dst, laneCounted)
 	}
 	dst = appendString(dst, l.Definition)
 	dst = appendVarint(dst, l.Version)
@@ -146,6 +192,13 @@ func (l *Lane) Append(dst []byte) []byte {
 	dst = appendVarint(dst, l.TooLate)
 	if l.Customers >= 0 {
 		dst = appendUvarint(dst, uint64(l.Customers))
+	}
+	if sweeps && l.Customers >= 0 {
+		dst = appendVarint(dst, int64(l.Since))
+		dst = appendSuccessions(dst, l.Former)
+		dst = appendSuccessions(dst, l.Waiting)
+		dst = appendUvarint(dst, uint64(l.Left))
+		dst = appendString(dst, l.SweptTo)
 	}
 	dst = appendUvarint(dst, uint64(len(l.Sources)))
 	for i := range l.Sources {
@@ -169,22 +222,56 @@ func (l *Lane) Append(dst []byte) []byte {
 	return dst
 }
 
+func appendSuccessions(dst []byte, all []Succession) []byte {
+	dst = appendUvarint(dst, uint64(len(all)))
+	for _, s := range all {
+		dst = appendVarint(dst, s.Version)
+		dst = appendString(dst, s.Hash)
+		dst = appendVarint(dst, int64(s.Since))
+	}
+	return dst
+}
+
+func (r *reader) successions() (all []Succession) {
+	for range r.count() {
+		s := Succession{Version: r.varint(), Hash: r.string(maxHashBytes), Since: instant.Instant(r.varint())}
+		if r.err != nil {
+			break
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+const (
+	maxHashBytes = 128
+	maxIDBytes   = 256 // of a customer
+)
+
 // DecodeLane reads what Append wrote. b is not kept.
 func DecodeLane(b []byte) (Lane, error) {
 	r := reader{b: b}
-	v := r.versionUpTo(laneVersion)
+	v := r.versionUpTo(laneSweeps)
 	l := Lane{
 		Definition:  r.string(64),
 		Version:     r.varint(),
-		Hash:        r.string(128),
+		Hash:        r.string(maxHashBytes),
 		PublishFrom: instant.Instant(r.varint()),
 		Watermark:   instant.Instant(r.varint()),
 		ClosedUntil: instant.Instant(r.varint()),
 		TooLate:     r.varint(),
 		Customers:   -1,
 	}
-	if v == laneVersion {
+	if v >= laneCounted {
 		l.Customers = r.offset()
+	}
+	if v == laneSweeps {
+		l.Since = instant.Instant(r.varint())
+		l.Former, l.Waiting = r.successions(), r.successions()
+		l.Left, l.SweptTo = r.offset(), r.string(maxIDBytes)
+		if r.err == nil && len(l.Former)+len(l.Waiting) == 0 {
+			r.fail("no other definition")
+		}
 	}
 	for range r.count() {
 		s := SourceState{Source: r.source(), Clock: instant.Instant(r.varint()), Position: r.offset()}

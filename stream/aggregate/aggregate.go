@@ -115,6 +115,17 @@ func New(def *definition.Definition, lane int32) *Totals {
 	}
 }
 
+// Redefine goes on under another definition: what is counted from now on is counted by
+// its models, in the periods of its zone. What has been counted stays.
+func (t *Totals) Redefine(def *definition.Definition) {
+	other := New(def, t.lane)
+	t.definition, t.models = other.definition, other.models
+	if t.zone.String() != other.zone.String() {
+		t.zone = other.zone
+		clear(t.periods)
+	}
+}
+
 // Add counts each occurrence of a at its own time: once for all customers, and once
 // per model by the stage held just before. A refund counts nothing and takes its
 // value off, at the time of what it refunds. a is not kept.

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"lapwing/schemas/definition"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/mailbox"
+	"lapwing/schemas/topics"
+)
+
+// Application is a definition that follows, or has followed, the live one.
+type Application struct {
+	// Former is the version that was live; the same as Version if there was nothing to do.
+	Former, Version int64
+
+	live *base
+}
+
+// Apply has a definition follow the live one: in one transaction it is written to every
+// lane's mailbox and to the definitions topic. at is the lanes' clock from which it is live;
+// instant.None: from where the lanes read it. What then happens is the workers' to do, and
+// survives whoever dies; Wait tells how far it is. Applying what is live already does
+// nothing.
+func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Deps, at instant.Instant) (*Application, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("check the stream's configuration: %w", err)
+	}
+	deps.fill()
+	if _, err := compile(def); err != nil {
+		return nil, err
+	}
+	of, err := liveOrigin(ctx, &cfg, &deps)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Generation = of.Generation
+	// One at a time: asking for the producer's id ends whoever has begun before, and what
+	// is read afterwards is what stands.
+	client, err := kgo.NewClient(append(clientOpts(&cfg, &deps, cfg.member("", 0)+"-apply"),
+		kgo.TransactionalID(cfg.Group+"-apply"), kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(topics.LargeMessageBytes))...)
+	if err != nil {
+		return nil, fmt.Errorf("create client: %w", err)
+	}
+	defer client.Close()
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		return nil, fmt.Errorf("begin to apply: %w", err)
+	}
+	live, err := openBase(ctx, &cfg, &deps, of)
+	if err != nil {
+		return nil, err
+	}
+	if err := follows(&live.def, def); err != nil {
+		return nil, err
+	}
+	a := &Application{Former: live.def.Version, Version: def.Version, live: live}
+	if a.Former == a.Version {
+		return a, nil
+	}
+	records, err := live.succession(def, instant.Of(deps.Now()), at)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.BeginTransaction(); err != nil {
+		return nil, fmt.Errorf("begin to apply: %w", err)
+	}
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the definition to all lanes: %w", err), client.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort))
+	}
+	// Not given up half-way: whether it is live must be known.
+	if err := client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
+		return nil, fmt.Errorf("put the definition live: %w: apply it again to see whether it is", err)
+	}
+	deps.Log.Info("definition applied", zap.String("definition", def.Name.Value), zap.Int64("definition_version", def.Version))
+	return a, nil
+}
+
+// succession is the records by which def follows.
+func (b *base) succession(def *definition.Definition, now, at instant.Instant) ([]*kgo.Record, error) {
+	activated := at
+	if at == instant.None {
+		activated = now
+	}
+	next := newActivation(def, activated)
+	next.Clock, next.Lanes, next.FirstActivatedAt = b.def.Clock, b.cfg.Lanes, b.def.firstActivated()
+	record, err := next.record(&b.cfg)
+	if err != nil {
+		return nil, err
+	}
+	record.Topic = b.cfg.topic(topics.Definitions)
+	records := []*kgo.Record{record}
+	e := mailbox.Envelope{Kind: mailbox.Definition, Position: def.Version, At: at}
+	for lane := range b.cfg.Lanes {
+		records = append(records, &kgo.Record{
+			Topic: b.cfg.topic(topics.Mailbox), Partition: lane, Key: []byte(def.Name.Value), Value: def.Source,
+			Headers: []kgo.RecordHeader{{Key: generationHeader, Value: []byte(generationText(&b.cfg))}, {Key: mailbox.Header, Value: e.Append(nil)}},
+		})
+	}
+	return records, nil
+}
+
+// Succeeding is how far the lanes are in following a definition.
+type Succeeding struct {
+	Lanes     int   // of the generation
+	Followed  int   // lanes that take events in under it
+	Done      int   // lanes all of whose customers have been brought over
+	Customers int64 // of the lanes that follow
+	Left      int64 // of them, those still to be brought over
+}
+
+// Wait waits until every lane has followed and brought all its customers over (nil), or
+// ctx ends (its cause). report is called about once a second.
+func (a *Application) Wait(ctx context.Context, report func(Succeeding)) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if err := a.live.refresh(ctx); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
+		now := a.progress()
+		report(now)
+		if now.Done == now.Lanes {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// progress is what the lanes' records say.
+func (a *Application) progress() Succeeding {
+	s := Succeeding{Lanes: int(a.live.cfg.Lanes)}
+	for _, rec := range a.live.lanes {
+		if rec.Version < a.Version {
+			continue
+		}
+		s.Followed++
+		s.Customers += rec.Customers
+		s.Left += rec.Left
+		if len(rec.Former) == 0 {
+			s.Done++
+		}
+	}
+	return s
+}
