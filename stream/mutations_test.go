@@ -74,6 +74,18 @@ func mutations() []mutation {
 			test: "^TestClockGoesBackWithAnAbort$",
 		},
 		{
+			guard: "rule 6, fault 21: an abort takes a switch of definitions back", file: "stream/lane.go",
+			old:  "	l.rollbackDefinitions()\n",
+			new:  "",
+			test: "^TestAbortTakesTheSwitchBack$",
+		},
+		{
+			guard: "fault 21: deadlines before the switch are of the definition before", file: "stream/lifecycle/lineage.go",
+			old:  "		made.advanceAll(s, customer, next.since, detected, out)\n		s = ",
+			new:  "		s = ",
+			test: "^TestDefinitionFollowsAtAnInstant$",
+		},
+		{
 			guard: "rule 7: a member is known again", file: client,
 			old:  "kgo.InstanceID(member),",
 			new:  "",

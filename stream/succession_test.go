@@ -111,11 +111,15 @@ func (w *world) since(version int64) map[int32]instant.Instant {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if rec.Version == version && len(rec.Former) > 0 {
-			if was, known := at[r.Partition]; known && was != rec.Since {
-				w.t.Errorf("lane %d has version %d since %s, and since %s", r.Partition, version, was, rec.Since)
+		all := append(rec.Former, mailbox.Succession{Version: rec.Version, Since: rec.Since})
+		for _, s := range all[1:] { // since when the first of them is not said
+			if s.Version != version {
+				continue
 			}
-			at[r.Partition] = rec.Since
+			if was, known := at[r.Partition]; known && was != s.Since {
+				w.t.Errorf("lane %d has version %d since %s, and since %s", r.Partition, version, was, s.Since)
+			}
+			at[r.Partition] = s.Since
 		}
 	}
 	return at
@@ -316,6 +320,48 @@ func TestDefinitionFollows(t *testing.T) {
 				r.stop(t)
 				w.settledLanes(3)
 				w.judgedUnder(messages, []followed{{two, cuts[0]}, {three, cuts[1]}}, last)
+			})
+		})
+	}
+}
+
+// A definition may follow before all customers have been brought over to the one before: they
+// go through each. So do lanes that were away and read of both at once, also if the state is
+// restored in between, on another disk.
+func TestDefinitionsFollowEachOther(t *testing.T) {
+	messages, cuts, at, last := followStory(t, 500)
+	for _, away := range []bool{false, true} {
+		t.Run(fmt.Sprintf("away %v", away), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, []byte(followFirst), func(c *Config) {
+					small(c)
+					c.Wave = 1
+				})
+				r := w.start(w.cfg)
+				w.produce("events", messages[:cuts[0]]...)
+				w.end(at[0])
+				w.wait(r, at[0])
+				if away {
+					r.stop(t)
+				}
+				a := w.apply(followSecond, instant.None)
+				if !away {
+					w.awaitFollowing(a, false)
+				}
+				b := w.apply(followThird(), instant.None)
+				if away {
+					r = w.start(w.cfg)
+				}
+				w.awaitFollowing(b, false)
+				r.kill()
+				r = w.start(w.cfg)
+				w.produce("events", messages[cuts[0]:]...)
+				w.end(last)
+				w.wait(r, last)
+				r.stop(t)
+				w.settledLanes(3)
+				two, three := parse(t, []byte(followSecond)), parse(t, []byte(followThird()))
+				w.judgedUnder(messages, []followed{{two, cuts[0]}, {three, cuts[0]}}, last)
 			})
 		})
 	}
