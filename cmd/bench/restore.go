@@ -45,24 +45,30 @@ func (b *bench) roster(ctx context.Context, c lapwing, what string, customers in
 	if err != nil {
 		return place{}, err
 	}
+	return p, b.fill(ctx, c, &p, customers, backlogStart().AddDate(0, 0, -1))
+}
+
+// fill gives a place an input of its own, with an event of each customer at that time, and
+// has Lapwing drain it.
+func (b *bench) fill(ctx context.Context, c lapwing, p *place, customers int, at time.Time) error {
 	p.input = p.id + "-in"
 	if err := createTopic(ctx, b.adm, p.input, nil); err != nil {
-		return place{}, err
+		return err
 	}
 	b.say("writing an event of each of %d customers", customers)
-	if err := writeRoster(ctx, b.bootstrap, p.input, newTraffic(b.seed, customers), backlogStart().AddDate(0, 0, -1)); err != nil {
-		return place{}, err
+	if err := writeRoster(ctx, b.bootstrap, p.input, newTraffic(b.seed, customers), at); err != nil {
+		return err
 	}
-	if err := c.prepare(ctx, b, p); err != nil {
-		return place{}, err
+	if err := c.prepare(ctx, b, *p); err != nil {
+		return err
 	}
 	b.say("draining them, which fills the store")
-	res, err := b.drainOnce(ctx, c, p)
+	res, err := b.drainOnce(ctx, c, *p)
 	if err != nil {
-		return place{}, err
+		return err
 	}
 	b.tell(res, "seconds", "events_per_s", "rss_peak_mb")
-	return p, nil
+	return nil
 }
 
 // changelogSize is what a restore has to read.

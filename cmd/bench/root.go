@@ -64,7 +64,7 @@ and prints medians and ratios. README.md beside the source says what each figure
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("say what to measure: drain, latency, stall, customers or restore; or compare; see --help")}
+			return usageError{errors.New("say what to measure: drain, latency, stall, customers, restore or sweep; or compare; see --help")}
 		},
 	}
 	s.flags(root)
@@ -143,7 +143,16 @@ and prints medians and ratios. README.md beside the source says what each figure
 		func() error { s.customers = restoreCustomers; return nil })
 	customersFlag(restore, &restoreCustomers, 1_000_000, "customers in the store")
 
-	root.AddCommand(drain, latency, stall, customers, restore, compareCommand(&s, stdout, stderr), parseChild())
+	var sweepCustomers int
+	var sweepLoad load
+	sweep := in("sweep", "Live latency while a definition follows the live one, and all customers are brought over",
+		func(ctx context.Context, b *bench) error { return b.sweep(ctx, sweepLoad) },
+		func() error { s.customers = sweepCustomers; return sweepLoad.check() })
+	loadFlags(sweep, &sweepLoad, 10*time.Second)
+	sweep.Flags().DurationVar(&sweepLoad.length, "for", 20*time.Second, "measured time before the sweep")
+	customersFlag(sweep, &sweepCustomers, 1_000_000, "customers in the store")
+
+	root.AddCommand(drain, latency, stall, customers, restore, sweep, compareCommand(&s, stdout, stderr), parseChild())
 	return root
 }
 
