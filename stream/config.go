@@ -90,7 +90,8 @@ type Config struct {
 	// MaxTransactionRecords ends a transaction before its interval has passed.
 	MaxTransactionRecords int `yaml:"max_transaction_records"`
 	// Wave is how many silent customers of a lane have their deadlines fired in one
-	// transaction: the wave of a midnight is spread over many, with live events between.
+	// transaction: the wave of a midnight is spread over many, with live events between. As
+	// many at most are brought over to a definition that follows.
 	Wave int `yaml:"wave"`
 	// StateDir holds the local store; empty: it lives in memory and is restored from
 	// the changelog at each start.

@@ -110,7 +110,6 @@ func (f *fold) bring(l *lane, c *customer) {
 	detected := f.detected(max(l.clock.Watermark(), c.state.Clock()))
 	c.state = d.lineage.Bring(c.version, c.state, c.id, detected, &f.step)
 	c.version = l.made()
-	c.changed = true
 	if c.stored {
 		d.left--
 	}

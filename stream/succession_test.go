@@ -367,6 +367,41 @@ func TestDefinitionsFollowEachOther(t *testing.T) {
 	}
 }
 
+// Messages that wait under lateness wait on under the definition that follows, for as long as
+// that says, or not at all.
+func TestDefinitionFollowsWithLateness(t *testing.T) {
+	messages, cuts, at, last := followStory(t, 500)
+	late := func(source, lateness string) string {
+		return strings.Replace(source, "\nevents:", "\nlateness: "+lateness+"\nevents:", 1)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		first, second, third := late(followFirst, "10d"), late(followSecond, "4d"), late(followThird(), "0s")
+		w := newWorld(t, []byte(first), func(c *Config) {
+			small(c)
+			c.Wave = 3
+		})
+		r := w.start(w.cfg)
+		follow := []followed{{parse(t, []byte(second)), cuts[0]}, {parse(t, []byte(third)), cuts[1]}}
+		w.produce("events", messages[:cuts[0]]...)
+		w.end(at[0])
+		w.wait(r, at[0])
+		a := w.apply(second, instant.None)
+		w.awaitFollowing(a, false)
+		w.produce("events", messages[cuts[0]:cuts[1]]...)
+		w.awaitFollowing(a, true)
+		w.end(at[1])
+		w.wait(r, at[1])
+		a = w.apply(third, instant.None)
+		w.awaitFollowing(a, false)
+		w.produce("events", messages[cuts[1]:]...)
+		w.end(last)
+		w.wait(r, last)
+		r.stop(t)
+		w.settledLanes(3)
+		w.judgedUnder(messages, follow, last)
+	})
+}
+
 // again produces the definitions of the mailbox once more.
 func (w *world) again(topic string) {
 	w.t.Helper()

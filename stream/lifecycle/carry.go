@@ -146,7 +146,7 @@ func (c *Carrier) Carry(s *State, customer string, detected instant.Instant, out
 		st.former = nil
 		out.Records = append(out.Records, segments...)
 	}
-	out.Changed = true
+	out.Changed = out.Changed || next.begun
 	if m.lateness == 0 {
 		st.release(math.MaxInt64)
 	}

@@ -167,7 +167,7 @@ func (m *Model) DecodeState(b []byte, s *State) error {
 		return fmt.Errorf("%w: its format is %d, this version reads 1 to %d", ErrState, format, stateFormat)
 	}
 	if v := d.uint(); d.err == nil && v != uint64(m.def.Version) {
-		return fmt.Errorf("%w: it was written under version %d of the definition, this is version %d: a new version needs a new generation", ErrState, v, m.def.Version)
+		return fmt.Errorf("%w: it was written under version %d of the definition, this is version %d", ErrState, v, m.def.Version)
 	}
 	var err error
 	if format == 1 {
