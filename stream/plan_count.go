@@ -33,7 +33,10 @@ func newPreviewer(live, next *lifecycle.Model, sample int) *previewer {
 	}
 	p.lacking = make([]int64, len(p.carrier.Missing()))
 	def := next.Definition()
-	p.preview = Preview{Definition: def.Name.Value, LiveVersion: live.Definition().Version, Version: def.Version}
+	p.preview = Preview{
+		Definition: def.Name.Value, LiveVersion: live.Definition().Version, Version: def.Version,
+		Models: []ModelPreview{}, Segments: []GroupPreview{}, Sample: []Preliminary{}, Missing: []Missed{}, // lists for programs, never null
+	}
 	for _, d := range []*definition.Definition{def, live.Definition()} {
 		for _, m := range d.Models {
 			for _, st := range m.Stages {
