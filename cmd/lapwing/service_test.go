@@ -40,6 +40,15 @@ func TestRebuildOnKafka(t *testing.T) {
 	runServiceScripts(t, "testdata/service/rebuild.txtar", kafka.Addr())
 }
 
+// TestApplyOnKafka runs the script of lapwing plan and apply once more, on Apache Kafka.
+func TestApplyOnKafka(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Apache Kafka")
+	}
+	kafka := kafkatest.Start(t)
+	runServiceScripts(t, "testdata/service/apply.txtar", kafka.Addr())
+}
+
 // runServiceScripts runs a folder's scripts, or one; on a broker that is given, or each
 // on one of its own.
 func runServiceScripts(t *testing.T, what string, given ...string) {
