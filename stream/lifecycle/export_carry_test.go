@@ -11,7 +11,7 @@ type Kept struct {
 	Within     time.Duration // 0: of all time
 	Values     bool
 	Properties []string
-	Texts      []string // properties whose texts are known
+	Texts      []string                        // properties whose texts are known
 	Counts     map[time.Duration]time.Duration // by residue
 }
 
