@@ -15,6 +15,7 @@ import (
 	"lapwing/schemas/instant"
 	"lapwing/schemas/mailbox"
 	"lapwing/schemas/topics"
+	"lapwing/stream/lifecycle"
 )
 
 // Application is a definition that follows, or has followed, the live one.
@@ -35,7 +36,8 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 		return nil, fmt.Errorf("check the stream's configuration: %w", err)
 	}
 	deps.fill()
-	if _, err := compile(def); err != nil {
+	next, err := compile(def)
+	if err != nil {
 		return nil, err
 	}
 	of, err := liveOrigin(ctx, &cfg, &deps)
@@ -65,6 +67,13 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 	a := &Application{Former: live.def.Version, Version: def.Version, live: live}
 	if a.Former == a.Version {
 		return a, nil
+	}
+	was, err := live.model()
+	if err != nil {
+		return nil, err
+	}
+	if err := lifecycle.NewCarrier(was, next).Fits(); err != nil {
+		return nil, err
 	}
 	records, err := live.succession(def, instant.Of(deps.Now()), at)
 	if err != nil {

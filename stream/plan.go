@@ -124,6 +124,9 @@ func PreviewOf(ctx context.Context, cfg Config, def *definition.Definition, deps
 		return nil, err
 	}
 	p := newPreviewer(live.model, model, sample)
+	if err := p.carrier.Fits(); err != nil {
+		return nil, err
+	}
 	for lane := range live.cfg.Lanes {
 		report(lane, live.cfg.Lanes)
 		id := store.Lane{Generation: of.Generation, Lane: lane}

@@ -250,8 +250,11 @@ func (c switchCase) fold(models []*lifecycle.Model, id string, lines [][]byte) (
 	}
 	again := func() error {
 		encoded := model.AppendState(nil, state)
-		if version, err := lifecycle.VersionOf(encoded); err != nil || version != model.Definition().Version {
-			return fmt.Errorf("the state says version %d, %v", version, err)
+		switch version, err := lifecycle.VersionOf(encoded); {
+		case err != nil:
+			return err
+		case version != model.Definition().Version:
+			return fmt.Errorf("the state says version %d", version)
 		}
 		if len(encoded) > model.MaxStateBytes() {
 			return fmt.Errorf("the state takes %d bytes, and its bound is %d", len(encoded), model.MaxStateBytes())

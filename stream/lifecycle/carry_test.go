@@ -246,6 +246,29 @@ func TestMissingHistory(t *testing.T) {
 	}
 }
 
+// A customer that has filled limits which become lower keeps what it has: where that could
+// not be written any more, the definition is refused.
+func TestCarriedBeyondLowerLimits(t *testing.T) {
+	model := func(version, traitBytes, events int) *Model {
+		var b strings.Builder
+		fmt.Fprintf(&b, "limits: {trait_bytes: %d}\nevents:\n", traitBytes)
+		for i := range events {
+			fmt.Fprintf(&b, "  e%d: {match: E%d, key: properties.id, refund: {match: R%d, key: properties.id}}\n", i, i, i)
+		}
+		return carryModel(t, version, b.String()+"models:\n  - {name: m, stages: [{stage: a, when: never('e0')}, {stage: b, when: \"true\"}]}\n")
+	}
+	large, small := model(1, 1<<20, 1), model(2, 1<<10, 1)
+	if err := NewCarrier(large, small).Fits(); err != nil {
+		t.Errorf("there is room, and yet: %v", err)
+	}
+	each := model(2, 1<<10, 2).MaxStateBytes() - small.MaxStateBytes()
+	n := (maxRecordBytes - 1<<19) / each
+	full := model(2, 1<<10, n)
+	if err := NewCarrier(large, full).Fits(); err == nil || !strings.Contains(err.Error(), "can come to") {
+		t.Errorf("%d events take %d bytes beside a mebibyte of traits: %v", n, full.MaxStateBytes(), err)
+	}
+}
+
 // The sequences of what is no more stand behind the state; states without any are as they
 // were before there were such.
 func TestRetiredAreReadForEver(t *testing.T) {

@@ -142,3 +142,23 @@ func windowText(ms int64) string {
 		return (time.Duration(ms) * time.Millisecond).String()
 	}
 }
+
+// Fits is an error if a customer could not be written once it is carried: what it has stays,
+// also beyond `limits` that have become lower.
+func (c *Carrier) Fits() error {
+	was, is := &c.from.def.Limits, &c.to.def.Limits
+	over := max(0, was.TraitBytes-is.TraitBytes) + max(0, was.Traits-is.Traits)*(2*lengthBytes+instantBytes)
+	if c.from.lateness > 0 && c.to.lateness > 0 {
+		over += max(0, was.HeldBytes-is.HeldBytes)
+	}
+	for i := range c.rules {
+		if c.to.rules[i].by && c.rules[i].old >= 0 {
+			over += max(0, was.ByValues-is.ByValues) * byValueBytes
+		}
+	}
+	if total := c.to.maxState + over; over > 0 && total > maxRecordBytes {
+		return fmt.Errorf("a customer that has filled the `limits` of version %d can come to %s under version %d, and a record holds %s: lower `limits` less, or rebuild",
+			c.from.def.Version, mebibytes(total), c.to.def.Version, mebibytes(maxRecordBytes))
+	}
+	return nil
+}
