@@ -211,3 +211,62 @@ func TestAbortTakesTheSwitchBack(t *testing.T) {
 		w.judgedUnder(messages, []followed{{parse(t, []byte(followSecond)), cuts[0]}}, last)
 	})
 }
+
+// Killed at each transaction of a change in turn, from the one in which the lanes follow to
+// that in which the last customer is brought over: before the broker has ended it, and
+// after it has but before the worker knows.
+func TestKilledAtEachTransactionOfAChange(t *testing.T) {
+	messages, cuts, at, last := followStory(t, 1200)
+	two := parse(t, []byte(followSecond))
+	for _, ended := range []bool{false, true} {
+		for nth, done := int32(1), false; !done; nth++ {
+			t.Run(fmt.Sprintf("ended %v, transaction %d", ended, nth), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, []byte(followFirst), func(c *Config) {
+						alone(c)
+						c.Wave = 1
+					})
+					r := w.start(w.cfg)
+					w.produce("events", messages[:cuts[0]]...)
+					w.end(at[0])
+					w.wait(r, at[0])
+					a := w.apply(followSecond, instant.None)
+					var count atomic.Int32
+					var over atomic.Bool          // the change
+					killed := make(chan struct{}) // closed by the control, once
+					w.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+						w.cluster.KeepControl()
+						if over.Load() || count.Add(1) != nth {
+							return nil, nil, false
+						}
+						close(killed)
+						if ended {
+							go r.plug.cut() // the answer finds nobody
+							return nil, nil, false
+						}
+						return nil, errLost, true
+					})
+					patience := time.NewTimer(time.Minute)
+					select {
+					case <-killed:
+						r.kill()
+						r = w.start(w.cfg)
+					case <-patience.C:
+						done = true // there is no such transaction
+					}
+					over.Store(true)
+					w.awaitFollowing(a, false)
+					w.produce("events", messages[cuts[0]:]...)
+					w.end(last)
+					w.wait(r, last)
+					r.stop(t)
+					w.settledLanes(2)
+					w.judgedUnder(messages, []followed{{two, cuts[0]}}, last)
+				})
+			})
+			if t.Failed() || nth > 50 {
+				break
+			}
+		}
+	}
+}

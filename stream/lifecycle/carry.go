@@ -110,12 +110,6 @@ func (m *Model) carriedRule(r *rule) carriedRule {
 	return cr
 }
 
-// From and To are the models between which customers are carried.
-func (c *Carrier) From() *Model { return c.from }
-
-// To is the model that Carry's states are of.
-func (c *Carrier) To() *Model { return c.to }
-
 // Carry is the customer under the other definition. Its stages and segments are evaluated
 // at the greatest instant applied; what differs is told by changes with cause definition,
 // effective there: those of models and segments that are no more, too. Deadlines up to the
