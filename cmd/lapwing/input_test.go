@@ -228,8 +228,8 @@ func TestExplainTellsWhatFellOut(t *testing.T) {
 		want   string
 	}{
 		{4096, "  purchase 4,096 times, last on 1 January 1997, 01:08:15\n"},
-		{4097, "  purchase 4,097 times, last on 1 January 1997, 01:08:16; the oldest is no longer read by sum, avg, min, max, unique and days\n"},
-		{5000, "  purchase 5,000 times, last on 1 January 1997, 01:23:19; the oldest 904 are no longer read by sum, avg, min, max, unique and days\n"},
+		{4097, "  purchase 4,097 times, last on 1 January 1997, 01:08:16; the oldest is no longer read by sum, avg, min, max, unique, days, count_since, rhythm and favourite\n"},
+		{5000, "  purchase 5,000 times, last on 1 January 1997, 01:23:19; the oldest 904 are no longer read by sum, avg, min, max, unique, days, count_since, rhythm and favourite\n"},
 	} {
 		var events strings.Builder
 		for i := range c.events {
