@@ -376,6 +376,7 @@ func (w *world) vouched(kind ClockMode, quiet time.Time) {
 		}
 		at := place{r.Partition, e.Source}
 		switch e.Kind {
+		case mailbox.Definition: // none is applied here
 		case mailbox.Event:
 			events[e.Source]++
 			if seen, ok := last[at]; ok && e.Position <= seen {

@@ -102,7 +102,7 @@ func (p *previewer) customer(lineage *lifecycle.Lineage, id string, value []byte
 	p.carrier.Lacks(state, func(i int) { p.lacking[i]++ })
 	was := p.live.Standing(state)
 	p.out.Reset()
-	state = p.carrier.Carry(state, id, at, &p.out)
+	state = p.carrier.Carry(state, id, at, at, &p.out)
 	if at != instant.None {
 		for p.new.Advance(state, id, at, at, &p.out) {
 			p.out.Reset()

@@ -110,11 +110,14 @@ func (m *Model) carriedRule(r *rule) carriedRule {
 	return cr
 }
 
-// Carry is the customer under the other definition. Its stages and segments are evaluated
-// at the greatest instant applied; what differs is told by changes with cause definition,
-// effective there: those of models and segments that are no more, too. Deadlines up to the
-// clock of the switch must have been fired under the definition before. s is used up.
-func (c *Carrier) Carry(s *State, customer string, detected instant.Instant, out *Output) *State {
+// Carry is the customer under the other definition, which follows when the lane's clock
+// stands at since (instant.None: it has none yet). Up to there, less the lateness, the
+// definition before holds: its deadlines must have been fired. At that instant, or at the
+// greatest applied if that is later, stages and segments are evaluated; what differs is
+// told by changes with cause definition, effective there: those of models and segments that
+// are no more, too. It counts as applied, whatever differs: what comes of an instant before
+// it is late. s is used up.
+func (c *Carrier) Carry(s *State, customer string, since, detected instant.Instant, out *Output) *State {
 	next := &State{
 		begun: s.begun, known: s.known, clock: s.clock, newest: s.newest, frontier: s.frontier,
 		remembered: s.remembered, forgotten: s.forgotten, traits: s.traits, retired: s.retired,
@@ -134,6 +137,9 @@ func (c *Carrier) Carry(s *State, customer string, detected instant.Instant, out
 	}
 	if next.begun {
 		why := cause{kind: record.CauseDefinition}
+		if since != instant.None {
+			next.frontier = max(next.frontier, int64(since)-c.from.lateness)
+		}
 		segments := c.leave(&st, s, why)
 		st.former = former
 		st.evaluate(next.frontier, why, bitset{})

@@ -40,7 +40,7 @@ func carried(t *testing.T, from *Model, lines []string, to ...*Model) (told []st
 	s = succeedState(t, from, lines...)
 	for _, m := range to {
 		var out Output
-		s = NewCarrier(from, m).Carry(s, "ana", s.Clock(), &out)
+		s = NewCarrier(from, m).Carry(s, "ana", instant.None, s.Clock(), &out)
 		for i := range out.Records {
 			told = append(told, carriedLine(&out.Records[i]))
 		}
@@ -134,6 +134,33 @@ func TestCarryTells(t *testing.T) {
 	}
 }
 
+// What a customer has become by the switch is told at once and as a whole: not what it would
+// have been in between, had the definition been another one before.
+func TestCarriedAtTheSwitch(t *testing.T) {
+	const passing = `segments:
+  - {name: passing, when: "idle('purchase', '2d') && seen('purchase', '4d')"}
+  - {name: cooling, when: "idle('purchase', '7d')"}
+`
+	first := carryModel(t, 1, carryEvents+carryValue)
+	second := carryModel(t, 2, carryEvents+strings.Replace(carryValue, "'20d'", "'5d'", 1)+passing)
+	s := succeedState(t, first, carryBought)
+	var out Output
+	clock := instant.Instant(18 * dayMillis)
+	s = NewCarrier(first, second).Carry(s, "ana", clock, clock, &out)
+	second.Advance(s, "ana", clock, clock, &out)
+	var told []string
+	for i := range out.Records {
+		told = append(told, carriedLine(&out.Records[i]))
+	}
+	want := []string{
+		"v2 value#2 buyer→lost at day 18 since day 10 definition [idle('purchase', '5d')|]",
+		"v2 cooling#1 true at day 18 definition [idle('purchase', '7d')|]",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
 // Deadlines that were missed while a customer was carried are told afterwards, each at its
 // own instant, as are those of conditions that are new.
 func TestDeadlinesMissedWhileCarrying(t *testing.T) {
@@ -182,10 +209,10 @@ func TestCarriedToAShorterRetention(t *testing.T) {
 	var out Output
 	clock := instant.Instant(40 * dayMillis)
 	first.Advance(s, "ana", clock, clock, &out)
-	s = NewCarrier(first, second).Carry(s, "ana", clock, &out)
-	second.Advance(s, "ana", clock, clock, &out)
+	s = NewCarrier(first, second).Carry(s, "ana", clock, clock, &out)
+	second.Advance(s, "ana", clock+1, clock+1, &out) // an event of that very instant would keep it
 	last := &out.Records[len(out.Records)-1]
-	if s.Begun() || !out.Ended || carriedLine(last) != "v2 value#3 lost→ at day 30 since day 30 expired [|]" {
+	if s.Begun() || !out.Ended || carriedLine(last) != "v2 value#3 lost→ at day 40 since day 30 expired [|]" {
 		t.Errorf("ended %v: %s", out.Ended, carriedLine(last))
 	}
 }

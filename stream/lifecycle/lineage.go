@@ -77,7 +77,7 @@ func (l *Lineage) Bring(version int64, s *State, customer string, detected insta
 	made := l.all[i].model
 	for _, next := range l.all[i+1:] {
 		made.advanceAll(s, customer, next.since, detected, out)
-		s = next.carrier.Carry(s, customer, detected, out)
+		s = next.carrier.Carry(s, customer, next.since, detected, out)
 		made = next.model
 		made.advanceAll(s, customer, next.since, detected, out) // what only it would have seen
 	}

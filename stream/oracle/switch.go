@@ -60,7 +60,8 @@ func (o *Oracle) CustomerUnder(id string, messages []Message, switches []Switch,
 
 // redefine brings the customer under another definition. What it has done counts on where
 // an event's meaning is the same, as far as it is kept; the rest starts empty. Whatever
-// that changes takes effect at the greatest instant applied, with cause definition.
+// that changes takes effect at the greatest instant applied, with cause definition: that of
+// the switch, up to which the former definition held.
 func (l *life) redefine(s *Switch) {
 	detected := itself
 	if s.Clock != instant.None {
@@ -69,6 +70,9 @@ func (l *life) redefine(s *Switch) {
 	}
 	from := l.oracle
 	l.forget(s.To, s.Held)
+	if l.frontier != instant.None && s.Clock != instant.None { // the switch is an instant applied
+		l.frontier = max(l.frontier, s.Clock.Add(-from.def.Lateness))
+	}
 	l.oracle = s.To
 	l.history = l.oracle.historyOf(l.messages)
 	if l.frontier != instant.None {
