@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -22,6 +23,8 @@ import (
 type Application struct {
 	// Former is the version that was live; the same as Version if there was nothing to do.
 	Former, Version int64
+	// At is the lanes' clock from which it is live; instant.None: from where they read it.
+	At instant.Instant
 
 	live *base
 }
@@ -64,9 +67,12 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 	if err := follows(&live.def, def); err != nil {
 		return nil, err
 	}
-	a := &Application{Former: live.def.Version, Version: def.Version, live: live}
+	a := &Application{Former: live.def.Version, Version: def.Version, At: at, live: live}
 	if a.Former == a.Version {
 		return a, nil
+	}
+	if now := instant.Of(deps.Now()); live.def.Clock == ClockWall && at != instant.None && (at < now || at > now.Add(maxAhead)) {
+		return nil, fmt.Errorf("%w: %s, and it is %s; without one it is live at once", ErrNotThen, at, now)
 	}
 	was, err := live.model()
 	if err != nil {
@@ -83,14 +89,32 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 		return nil, fmt.Errorf("begin to apply: %w", err)
 	}
 	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return nil, errors.Join(fmt.Errorf("write the definition to all lanes: %w", err), client.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort))
+		return nil, errors.Join(fmt.Errorf("write the definition to all lanes: %w", overtaken(err)), client.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort))
 	}
 	// Not given up half-way: whether it is live must be known.
 	if err := client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
-		return nil, fmt.Errorf("put the definition live: %w: apply it again to see whether it is", err)
+		return nil, fmt.Errorf("put the definition live: %w: apply it again to see whether it is", overtaken(err))
 	}
 	deps.Log.Info("definition applied", zap.String("definition", def.Name.Value), zap.Int64("definition_version", def.Version))
 	return a, nil
+}
+
+// maxAhead is how long a definition may wait for its instant.
+const maxAhead = 366 * 24 * time.Hour
+
+var (
+	// ErrNotThen says that no definition can be put live at that instant.
+	ErrNotThen = errors.New("the instant lies in the past, or more than a year ahead")
+	// ErrOvertaken says that somebody else has begun to apply a definition.
+	ErrOvertaken = errors.New("somebody else has begun to apply a definition meanwhile: apply again, which says what is live by then")
+)
+
+// overtaken says in plain words what becomes of the first of two that apply at once.
+func overtaken(err error) error {
+	if errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) {
+		return fmt.Errorf("%w (%w)", ErrOvertaken, err)
+	}
+	return err
 }
 
 // succession is the records by which def follows.

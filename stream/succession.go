@@ -65,6 +65,11 @@ func (f *fold) follow(l *lane, e *mailbox.Envelope, r *kgo.Record) error {
 	f.note(l, mailbox.StateDefinition, definitionID(def.Version), f.out.bytes(func(dst []byte) []byte {
 		return mailbox.AppendDefinition(dst, def.Source)
 	}))
+	// One that waits for no earlier instant would never be the newest: it is given up.
+	for n := len(d.waiting); n > 0 && d.waiting[n-1].Since >= e.At; n-- {
+		f.note(l, mailbox.StateDefinition, definitionID(d.waiting[n-1].Version), nil)
+		d.waiting = d.waiting[:n-1]
+	}
 	d.waiting = append(slices.Clip(d.waiting), mailbox.Succession{Version: def.Version, Hash: def.Hash, Since: e.At})
 	f.succeed(l)
 	return nil

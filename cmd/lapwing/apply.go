@@ -86,7 +86,7 @@ func (a *app) apply(ctx context.Context, flags *applyFlags, ref string, at insta
 	if err != nil || flags.noWait {
 		return err
 	}
-	p := &applyProgress{line: newRebuildProgress(a), begin: time.Now()}
+	p := &applyProgress{line: newRebuildProgress(a), begin: time.Now(), at: application.At}
 	err = application.Wait(ctx, p.show)
 	p.line.clear()
 	if ctx.Err() != nil {
@@ -103,6 +103,7 @@ func (a *app) apply(ctx context.Context, flags *applyFlags, ref string, at insta
 type applyProgress struct {
 	line  *rebuildProgress
 	begin time.Time
+	at    instant.Instant
 	last  stream.Succeeding
 }
 
@@ -115,7 +116,11 @@ func (p *applyProgress) show(now stream.Succeeding) {
 	if now.Followed > 0 {
 		text += fmt.Sprintf(", %s of %s customers brought over", grouped(now.Customers-now.Left), grouped(now.Customers))
 	}
-	if now.Followed < now.Lanes && time.Since(p.begin) > hintAfter {
+	switch {
+	case now.Followed == now.Lanes:
+	case p.at != instant.None:
+		text += fmt.Sprintf("; it is live once their clocks stand at %s; to put another in its place, apply it without --at", p.at)
+	case time.Since(p.begin) > hintAfter:
 		text += "; lanes follow once their workers run and their clocks have come to it"
 	}
 	p.line.line(text, now.Done == now.Lanes)

@@ -151,7 +151,7 @@ func (t *teller) came(c *explanation.Came) string {
 		what = append(what, "time: "+strings.Join(c.Time, ", "))
 	}
 	if len(what) == 0 {
-		return "by a message that came late, or of which nothing is kept"
+		return "by a message that came late, by a change of the definition, or by a message of which nothing is kept"
 	}
 	return "by " + strings.Join(what, ", or ")
 }
@@ -211,6 +211,8 @@ func word(c *explanation.Condition) string {
 		return "no"
 	case c.Unknown():
 		return "?"
+	case c.Operator == "*" || c.Facts != nil && c.Facts.Function == "rhythm":
+		return strings.Trim(v, `"`) // a duration
 	case len([]rune(v)) > 40:
 		return string([]rune(v)[:39]) + "…"
 	default:
@@ -229,6 +231,14 @@ func (t *teller) facts(level int, c *explanation.Condition) {
 		due = fmt.Sprintf("; %s until %s", word(c), t.on(f.Due))
 		if f.Due.Instant() <= t.at {
 			due = fmt.Sprintf("; %s since %s", word(c), t.on(f.Due))
+		}
+	}
+	if c.Unknown() {
+		switch f.Function {
+		case "rhythm":
+			due = "; a rhythm needs three of them"
+		case "favourite":
+			due = "; none that is kept has a value"
 		}
 	}
 	for i := range f.Events {
@@ -277,6 +287,8 @@ func (t *teller) eventFacts(level int, f *explanation.Facts, e *explanation.Even
 		t.line(level, "%s: first on %s%s", e.Event, t.occurrence(e.First, messageIDOf(d, e.Event)), due)
 	case f.Function == "count":
 		t.line(level, "%s: last on %s", e.Event, t.occurrence(e.Last, e.LastMessageID))
+	case f.Function == "rhythm" || f.Function == "favourite":
+		t.line(level, "%s: %s, last on %s%s", e.Event, times(int(e.Times), "time"), t.occurrence(e.Last, e.LastMessageID), due)
 	case f.Function == "count_from" && d != nil && d.Event == e.Event:
 		t.line(level, "%s: first on %s", e.Event, t.occurrence(e.First, d.MessageID))
 	default:

@@ -87,10 +87,14 @@ func (a *app) plan(ctx context.Context, flags *planFlags, ref string) error {
 	}
 	text := planText(preview)
 	if flags.format == "json" {
-		if text, err = json.MarshalIndent(preview, "", "  "); err != nil {
+		var b bytes.Buffer
+		out := json.NewEncoder(&b)
+		out.SetEscapeHTML(false) // conditions are full of < and &
+		out.SetIndent("", "  ")
+		if err := out.Encode(preview); err != nil {
 			return fmt.Errorf("encode the plan: %w", err)
 		}
-		text = append(text, '\n')
+		text = b.Bytes()
 	}
 	if _, err := a.stdout.Write(text); err != nil {
 		return fmt.Errorf("print the plan: %w", err)
@@ -200,7 +204,7 @@ func planHistory(b *bytes.Buffer, p *stream.Preview) {
 	for _, m := range p.Missing {
 		who := ""
 		if m.Customers != nil {
-			who = fmt.Sprintf(" (%s customers)", grouped(*m.Customers))
+			who = fmt.Sprintf(" (%s %s)", grouped(*m.Customers), plural(int(*m.Customers), "customer", "customers"))
 		}
 		fmt.Fprintf(b, "  %s%s\n", visible(m.Text), who)
 	}

@@ -81,8 +81,11 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 	if err != nil {
 		return err
 	}
-	if given("explain") && (f.explain == "" || len(f.only) > 0) {
-		return usageError("--explain takes a customer id and prints no records: leave --only away")
+	if given("explain") && f.explain == "" {
+		return usageError("--explain takes a customer's id, and it is empty")
+	}
+	if given("explain") && len(f.only) > 0 {
+		return usageError("--explain prints no records: leave --only away")
 	}
 	if f.format != "text" && f.format != "json" {
 		return usageError("--format %q: want text or json", f.format)

@@ -107,6 +107,11 @@ func (x *explainer) condition(w *written, e celast.Expr) explanation.Condition {
 	c := explanation.Condition{Text: w.source(e), Value: v.json(), Until: timeOrNone(until)}
 	if call, ok := w.calls[e.ID()]; ok {
 		c.Facts = x.facts(&call, v, until)
+		for _, arg := range e.AsCall().Args() {
+			if w.nodes[arg.ID()].span != nil { // a window that is the customer's own
+				c.Parts = append(c.Parts, x.condition(w, arg))
+			}
+		}
 		return c
 	}
 	var parts []celast.Expr
