@@ -234,6 +234,9 @@ func (c *comparer) count(was, is *lifecycle.Standing) (what []string) {
 		stages[m.Model] = [2]string{stages[m.Model][0], m.Stage}
 	}
 	for _, name := range slices.Sorted(maps.Keys(stages)) {
+		if stages[name] == [2]string{} {
+			continue // a model that neither has any more
+		}
 		m := c.models[name]
 		if m == nil {
 			m = &StageComparison{Model: name, Live: map[string]int64{}, New: map[string]int64{}}

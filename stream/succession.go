@@ -46,6 +46,7 @@ func (l *lane) made() int64 { return l.model.Definition().Version }
 // follow takes in a definition that follows the live one. One that is known is passed over.
 func (f *fold) follow(l *lane, e *mailbox.Envelope, r *kgo.Record) error {
 	d := &l.defs
+	f.save(l) // whoever gets the lane next needs it, too
 	newest := l.made()
 	for _, w := range d.waiting {
 		newest = max(newest, w.Version)

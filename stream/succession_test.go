@@ -254,3 +254,55 @@ func TestApplyIsRefused(t *testing.T) {
 		r.stop(t)
 	})
 }
+
+// A lane that has had nothing to do until the definition changes keeps the former one, too:
+// whoever gets it next, with the new file alone, can go on.
+func TestLanesWithoutEventsKeepTheFormerDefinition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, []byte(followFirst), nil)
+		r := w.start(w.cfg)
+		time.Sleep(20 * time.Second)
+		w.awaitFollowing(w.apply(followSecond, instant.None), false)
+		r.kill()
+		w.def = parse(t, []byte(followSecond))
+		time.Sleep(time.Minute) // the session of the static members times out
+		r = w.start(w.cfg)
+		time.Sleep(time.Minute)
+		r.stop(t)
+	})
+}
+
+// A definition that waits for its instant gives way to a newer one that is live earlier; by
+// the wall clock it cannot be put beyond what anybody waits for.
+func TestOneThatWaitsGivesWay(t *testing.T) {
+	messages, cuts, at, last := followStory(t, 700)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, []byte(followFirst), small)
+		r := w.start(w.cfg)
+		w.produce("events", messages[:cuts[0]]...)
+		w.end(at[0])
+		w.wait(r, at[0])
+		w.apply(followSecond, at[0].Add(3650*dayLength))
+		time.Sleep(10 * time.Second)
+		w.awaitFollowing(w.apply(followThird(), instant.None), true)
+		w.produce("events", messages[cuts[1]:]...)
+		w.end(last)
+		w.wait(r, last)
+		r.stop(t)
+		w.settledLanes(3)
+		told := slices.Concat(messages[:cuts[0]], messages[cuts[1]:])
+		w.judgedUnder(told, []followed{{parse(t, []byte(followThird())), cuts[0]}}, last)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, []byte(followFirst), func(c *Config) { c.Clock = ClockWall })
+		r := w.start(w.cfg)
+		time.Sleep(10 * time.Second)
+		now := instant.Of(w.now())
+		for _, then := range []instant.Instant{now.Add(-time.Hour), now.Add(400 * dayLength)} {
+			if _, err := Apply(t.Context(), w.cfg, parse(t, []byte(followSecond)), w.deps(&plug{w: w}), then); !errors.Is(err, ErrNotThen) {
+				t.Errorf("at %s: %v", then, err)
+			}
+		}
+		r.stop(t)
+	})
+}

@@ -329,3 +329,60 @@ func TestRetiredAreReadForEver(t *testing.T) {
 		t.Errorf("version %d, %v", version, err)
 	}
 }
+
+// What an event means does not depend on how its expressions are written, and does on the
+// params they read, whatever these are called.
+func TestMeaningIsOfWhatIsRead(t *testing.T) {
+	meant := func(version, big, other int, where string) meaning {
+		return carryModel(t, version, fmt.Sprintf("params: {big: %d, big_total: %d}\nevents:\n  purchase: {match: Order Completed, where: %q}\n", big, other, where)+carryValue).events[0].meaning
+	}
+	for _, big := range []string{"params.big", "params .big", "params. big", "params.\n    big", "params.big // a lot"} {
+		where := "properties.total > " + big
+		if meant(1, 10, 0, where).equal(meant(2, 1000, 0, where)) {
+			t.Errorf("%q: another threshold means the same", where)
+		}
+		if !meant(1, 10, 0, where).equal(meant(2, 10, 5, "properties.total>params.big")) {
+			t.Errorf("%q: the same condition means something else", where)
+		}
+	}
+	if !meant(1, 10, 7, "properties.total > params.big_total").equal(meant(2, 11, 7, "properties.total > params.big_total")) {
+		t.Error("a param that is not read changes what is meant")
+	}
+	const items = "properties.products.exists(p, p.price > params.big && p.name != 'a b')"
+	if !meant(1, 10, 0, items).equal(meant(2, 10, 1, items)) || meant(1, 10, 0, items).equal(meant(2, 10, 0, strings.Replace(items, "a b", "ab", 1))) {
+		t.Error("a search of a list is not told from another")
+	}
+}
+
+// Sequences of what a definition no longer has survive a rebuild: what comes back goes on.
+func TestRetiredSurviveARebuild(t *testing.T) {
+	const segment = "segments:\n  - {name: buyers, when: count('purchase') >= 1}\n"
+	first, second := carryModel(t, 1, carryEvents+carryValue+segment), carryModel(t, 2, carryEvents+carryValue)
+	third := carryModel(t, 3, carryEvents+strings.Replace(carryValue, "name: value", "name: worth", 1)+segment)
+	lines := []string{carryBought, carryLives}
+	_, live := carried(t, first, lines, second)
+	for _, c := range []struct {
+		name string
+		to   []*Model // rebuilt under the first, then carried to the others
+		want string
+	}{
+		{"rebuilt with it", []*Model{third}, "v3 buyers#3 true at day 11 definition [count('purchase') >= 1|]"},
+		{"rebuilt without it, then applied", []*Model{second, third}, "v3 buyers#3 true at day 11 definition [count('purchase') >= 1|]"},
+	} {
+		before := second.Standing(live)
+		s, m := succeedState(t, c.to[0], lines...), c.to[0]
+		var out Output
+		m.Succeed(s, "ana", &before, s.Clock(), &out)
+		for _, next := range c.to[1:] {
+			s = NewCarrier(m, next).Carry(s, "ana", instant.None, s.Clock(), &out)
+			m = next
+		}
+		var told []string
+		for i := range out.Records {
+			told = append(told, carriedLine(&out.Records[i]))
+		}
+		if !slices.Contains(told, c.want) {
+			t.Errorf("%s: told %q, want %s", c.name, told, c.want)
+		}
+	}
+}

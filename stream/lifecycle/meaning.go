@@ -4,9 +4,10 @@ package lifecycle
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	celast "github.com/google/cel-go/common/ast"
 
 	"lapwing/schemas/definition"
 )
@@ -36,10 +37,6 @@ func (a meaning) changed(b meaning) (parts []string) {
 	}
 	return parts
 }
-
-// eventTime is the variable of an expression over a message that reads the definition's
-// time zone.
-var eventTime = regexp.MustCompile(`\bat\b`)
 
 // findMeanings settles what the events mean, sources before what is derived from them.
 func (c *compiler) findMeanings() {
@@ -87,16 +84,60 @@ func (c *compiler) meaningOf(src *definition.Event, e *eventDef) meaning {
 	return m
 }
 
-// expressionMeaning is the text of an expression over a message, with what else it depends on.
+// expressionMeaning is what an expression over a message comes to once params are filled in,
+// however it is written, with what else it depends on.
 func (c *compiler) expressionMeaning(t definition.Text) string {
-	text := strings.TrimSpace(t.Value)
-	for _, p := range c.def.Params {
-		if strings.Contains(text, "params."+p.Name.Value) {
-			text += fmt.Sprintf("; %s: %s %v", p.Name.Value, p.Value.Value, p.IsString)
-		}
+	if strings.TrimSpace(t.Value) == "" {
+		return ""
 	}
-	if c.def.Zone != nil && eventTime.MatchString(t.Value) {
+	said := len(c.problems)
+	ast, ok := c.parseCEL(t, scopeMessage)
+	c.problems = c.problems[:said] // they have been said before
+	if !ok {
+		return t.Value // nothing is compiled
+	}
+	text, zoned := structure(ast.Expr()), false
+	celast.PreOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
+		zoned = zoned || e.Kind() == celast.IdentKind && e.AsIdent() == "at"
+	}))
+	if zoned && c.def.Zone != nil {
 		text += "; timezone: " + c.def.Zone.String()
 	}
 	return text
+}
+
+// structure is a text of an expression's tree: the same for two that differ in white space,
+// comments and quotes alone.
+func structure(e celast.Expr) string {
+	all := func(list []celast.Expr) string {
+		texts := make([]string, len(list))
+		for i, x := range list {
+			texts[i] = structure(x)
+		}
+		return strings.Join(texts, ", ")
+	}
+	switch e.Kind() {
+	case celast.LiteralKind:
+		return canonicalLiteral(e)
+	case celast.IdentKind:
+		return e.AsIdent()
+	case celast.SelectKind:
+		s := e.AsSelect()
+		return fmt.Sprintf("%s.%q %v", structure(s.Operand()), s.FieldName(), s.IsTestOnly())
+	case celast.ListKind:
+		return "[" + all(e.AsList().Elements()) + "]"
+	case celast.CallKind:
+		call := e.AsCall()
+		text := call.FunctionName() + "(" + all(call.Args()) + ")"
+		if call.IsMemberFunction() {
+			text = structure(call.Target()) + "." + text
+		}
+		return text
+	case celast.ComprehensionKind:
+		x := e.AsComprehension()
+		return fmt.Sprintf("for(%s, %s, %s)", x.IterVar(), x.AccuVar(),
+			all([]celast.Expr{x.IterRange(), x.AccuInit(), x.LoopCondition(), x.LoopStep(), x.Result()}))
+	default: // maps and messages, which are refused
+		return fmt.Sprint(e.Kind())
+	}
 }

@@ -12,15 +12,15 @@ import (
 // Standing is where a customer stands, as others have been told: what another
 // generation, or another definition, can be compared with and go on from.
 type Standing struct {
-	Models   []ModelStanding   // in the order of the definition
-	Segments []SegmentStanding // those it is in or has been in, in no order
+	Models   []ModelStanding   // in the order of the definition, then those that are no more
+	Segments []SegmentStanding // those it is in or has been in, no more included, in no order
 	Frontier instant.Instant   // the greatest instant applied
 }
 
 // ModelStanding is a customer's stage in a model.
 type ModelStanding struct {
 	Model    string
-	Stage    string
+	Stage    string // "": the definition does not have the model any more
 	Since    instant.Instant
 	Sequence int64 // of the change into it
 }
@@ -60,6 +60,13 @@ func (m *Model) Standing(s *State) Standing {
 					Segment: r.name + "=" + v.value, In: mb.stage == inSegment && v.value == mb.by.value, Sequence: v.sequence,
 				})
 			}
+		}
+	}
+	for _, r := range s.retired {
+		if r.model {
+			out.Models = append(out.Models, ModelStanding{Model: r.name, Since: instant.None, Sequence: r.sequence})
+		} else {
+			out.Segments = append(out.Segments, SegmentStanding{Segment: r.name, Sequence: r.sequence})
 		}
 	}
 	return out
@@ -126,9 +133,15 @@ func (m *Model) succeedModels(st *step, before []ModelStanding, at int64) (first
 		if known[then.Model] {
 			continue
 		}
-		rec := st.record(&st.out.Records, record.StageChange, at, why)
-		rec.Model, rec.From, rec.Since, rec.Sequence = then.Model, then.Stage, then.Since, then.Sequence+1
-		rec.SetID()
+		if then.Stage != "" {
+			then.Sequence++
+			rec := st.record(&st.out.Records, record.StageChange, at, why)
+			rec.Model, rec.From, rec.Since, rec.Sequence = then.Model, then.Stage, then.Since, then.Sequence
+			rec.SetID()
+		}
+		if st.s.begun {
+			st.s.retire(true, then.Model, then.Sequence)
+		}
 	}
 	return first
 }
@@ -185,8 +198,16 @@ func (m *Model) succeedSegments(st *step, before []SegmentStanding, at int64) (f
 		}
 	}
 	for _, b := range before {
-		if left, waits := then[b.Segment]; waits && left.In {
-			tell(b.Segment, false, left.Sequence+1, "")
+		left, waits := then[b.Segment]
+		if !waits {
+			continue
+		}
+		if left.In {
+			left.Sequence++
+			tell(b.Segment, false, left.Sequence, "")
+		}
+		if st.s.begun {
+			st.s.retire(false, b.Segment, left.Sequence)
 		}
 	}
 	return first
