@@ -34,7 +34,8 @@ func serveHTTP(ctx context.Context, c *config, registry *prometheus.Registry, pa
 	}
 	mux := healthHandler(registry, parts)
 	api := newCustomerAPI(worker, c.Stream.Instance, log.Named("customers"))
-	api.closed = !isLoopback(main.Addr()) && c.Advertise == ""
+	api.local = isLoopback(main.Addr())
+	api.closed = !api.local && c.Advertise == ""
 	api.add(mux)
 	defer api.client.CloseIdleConnections()
 	group, ctx := errgroup.WithContext(ctx)

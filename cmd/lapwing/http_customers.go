@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,6 +44,7 @@ type customerAPI struct {
 	worker   customers // nil: this process has no lanes
 	instance string
 	closed   bool // the address is not for customers' data
+	local    bool // a loopback address: no other name leads here than a page's trick
 	client   *http.Client
 	log      *zap.Logger
 }
@@ -84,6 +87,9 @@ func (c *customerAPI) answer(what string, find func(context.Context, string) (an
 		case c.closed:
 			c.refuse(w, http.StatusForbidden, 0, refusal{Error: "customers' data is served on a loopback address, or where `advertise` is set: whoever reaches this address can read it"})
 			return
+		case c.local && !localHost(r.Host):
+			c.refuse(w, http.StatusForbidden, 0, refusal{Error: "on a loopback address customers' data is served to who asks for that address or localhost, not for " + strconv.Quote(r.Host)})
+			return
 		case c.worker == nil:
 			c.refuse(w, http.StatusNotImplemented, 0, refusal{Error: "this process has no role stream: ask one that has"})
 			return
@@ -109,6 +115,15 @@ func (c *customerAPI) answer(what string, find func(context.Context, string) (an
 			c.refuse(w, http.StatusInternalServerError, 0, refusal{Error: "the customer's state cannot be read; the log says why"})
 		}
 	}
+}
+
+// localHost reports whether a request names an address, or localhost: a web page that has
+// its own name lead to a loopback address names that.
+func localHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
 }
 
 // forward asks the instance that has the lane, once.

@@ -247,3 +247,23 @@ func TestExplanationJSON(t *testing.T) {
 		t.Errorf("a time that is none: %v", err)
 	}
 }
+
+// A page that has its own name lead to this machine's loopback address reads nothing.
+func TestLoopbackIsNotServedUnderOtherNames(t *testing.T) {
+	api := newCustomerAPI(&told{}, "one", zap.NewNop())
+	api.local = true
+	mux := http.NewServeMux()
+	api.add(mux)
+	for host, want := range map[string]int{
+		"127.0.0.1:9644": http.StatusOK, "localhost:9644": http.StatusOK, "[::1]:9644": http.StatusOK, "localhost": http.StatusOK,
+		"page.example:9644": http.StatusForbidden, "localhost.page.example": http.StatusForbidden, "": http.StatusForbidden,
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/customers/u1/profile", nil)
+		request.Host = host
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, request)
+		if answer.Code != want {
+			t.Errorf("host %q: %d, want %d: %s", host, answer.Code, want, answer.Body)
+		}
+	}
+}
