@@ -52,6 +52,39 @@ func (c *compiler) lint() {
 	c.lintDedupe()
 	c.noteUnread()
 	c.eachCondition(c.lintResolution)
+	c.eachCondition(c.lintArguments)
+}
+
+// lintArguments names statistics of an event without values, and traits that are spelt
+// almost as a declared one.
+func (c *compiler) lintArguments(t definition.Text, ast *celast.AST) {
+	declared := make([]string, 0, len(c.def.Traits))
+	for _, d := range c.def.Traits {
+		declared = append(declared, d.Name.Value)
+	}
+	celast.PreOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
+		f, args := tableCall(e)
+		if f == nil || len(args) == 0 {
+			return
+		}
+		name, _ := textLiteral(args[0])
+		switch f.name {
+		case "sum", "avg", "min", "max":
+			ev := c.eventByName[name]
+			if ev == nil || !c.def.Events[ev.index].Value.IsZero() {
+				return
+			}
+			is := "unknown"
+			if f.name == "sum" {
+				is = "0"
+			}
+			c.warnNode(t, ast, args[0], "event %q has no `value`, so that this %s is always %s: give it one, or count its occurrences", name, f.name, is)
+		case "trait", "known", "due":
+			if hint := definition.Suggest(name, declared); hint != "" && !slices.Contains(declared, name) {
+				c.warnNode(t, ast, args[0], "trait %q is not among `traits`%s", name, hint)
+			}
+		}
+	}))
 }
 
 // warnText is a warning about a whole condition or name.
