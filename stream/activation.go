@@ -189,6 +189,25 @@ func follows(live *activation, def *definition.Definition) error {
 	return nil
 }
 
+// replaces refuses a generation with a definition that would take back what has been
+// applied to the live one. Names that differ have versions of their own.
+func replaces(live *activation, def *definition.Definition, generation uint32) error {
+	name, version := def.Name.Value, def.Version
+	switch {
+	case live.Name != name:
+		return nil
+	case live.Version > version:
+		return fmt.Errorf("version %d of %s is live, generation %d has version %d: %w: "+
+			"drop it with `lapwing rebuild --drop %d`, and rebuild another generation with version %d, or with what version %d says as version %d",
+			live.Version, name, generation, version, ErrOlderVersion, generation, live.Version, version, live.Version+1)
+	case live.Version == version && live.Hash != def.Hash:
+		return fmt.Errorf("version %d of %s is live with hash %.12s, generation %d has it with hash %.12s: %w: "+
+			"drop it with `lapwing rebuild --drop %d`, and rebuild another generation with what is live, or with version %d",
+			version, name, live.Hash, generation, def.Hash, ErrDefinitionChanged, generation, version+1)
+	}
+	return nil
+}
+
 // definitionKey is the key of a definition's record: each generation has its own, so
 // that none is compacted away by another's.
 func definitionKey(name string, generation uint32) []byte {

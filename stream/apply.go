@@ -43,23 +43,16 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 	if err != nil {
 		return nil, err
 	}
+	client, err := newApplier(ctx, &cfg, &deps)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
 	of, err := liveOrigin(ctx, &cfg, &deps)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Generation = of.Generation
-	// One at a time: asking for the producer's id ends whoever has begun before, and what
-	// is read afterwards is what stands.
-	client, err := kgo.NewClient(append(clientOpts(&cfg, &deps, cfg.member("", 0)+"-apply"),
-		kgo.TransactionalID(cfg.Group+"-apply"), kgo.TransactionTimeout(cfg.TransactionTimeout),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(topics.LargeMessageBytes))...)
-	if err != nil {
-		return nil, fmt.Errorf("create client: %w", err)
-	}
-	defer client.Close()
-	if _, _, err := client.ProducerID(ctx); err != nil {
-		return nil, fmt.Errorf("begin to apply: %w", err)
-	}
 	live, err := openBase(ctx, &cfg, &deps, of)
 	if err != nil {
 		return nil, err
@@ -85,18 +78,44 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 	if err != nil {
 		return nil, err
 	}
-	if err := client.BeginTransaction(); err != nil {
-		return nil, fmt.Errorf("begin to apply: %w", err)
-	}
-	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return nil, errors.Join(fmt.Errorf("write the definition to all lanes: %w", overtaken(err)), client.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort))
-	}
-	// Not given up half-way: whether it is live must be known.
-	if err := client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
-		return nil, fmt.Errorf("put the definition live: %w: apply it again to see whether it is", overtaken(err))
+	if err := inOne(ctx, client, records...); err != nil {
+		return nil, fmt.Errorf("put version %d of %s live: %w", def.Version, def.Name.Value, overtaken(err))
 	}
 	deps.Log.Info("definition applied", zap.String("definition", def.Name.Value), zap.Int64("definition_version", def.Version))
 	return a, nil
+}
+
+// newApplier is the one client that may change what is live under a prefix, be it by a
+// definition or by a switch to another generation. Asking for the producer's id ends whoever
+// has begun before: what is read afterwards stands until that client's transaction, or its
+// transaction fails.
+func newApplier(ctx context.Context, cfg *Config, deps *Deps) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(clientOpts(cfg, deps, cfg.member("", 0)+"-apply"),
+		kgo.TransactionalID(cfg.Group+"-apply"), kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(topics.LargeMessageBytes))...)
+	if err != nil {
+		return nil, fmt.Errorf("create client: %w", err)
+	}
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("ask for the id of the producer that changes what is live: %w", err)
+	}
+	return client, nil
+}
+
+// inOne writes the records in one transaction.
+func inOne(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
+	if err := client.BeginTransaction(); err != nil {
+		return fmt.Errorf("begin a transaction: %w", err)
+	}
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return errors.Join(fmt.Errorf("write to topic %s: %w", records[0].Topic, err), client.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort))
+	}
+	// Not given up half-way: whether it is live must be known.
+	if err := client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
+		return fmt.Errorf("commit, which may have been done: repeat the command to see: %w", err)
+	}
+	return nil
 }
 
 // maxAhead is how long a definition may wait for its instant.
@@ -105,11 +124,12 @@ const maxAhead = 366 * 24 * time.Hour
 var (
 	// ErrNotThen says that no definition can be put live at that instant.
 	ErrNotThen = errors.New("the instant lies in the past, or more than a year ahead")
-	// ErrOvertaken says that somebody else has begun to apply a definition.
-	ErrOvertaken = errors.New("somebody else has begun to apply a definition meanwhile: apply again, which says what is live by then")
+	// ErrOvertaken says that somebody else has begun to change what is live.
+	ErrOvertaken = errors.New("somebody else has begun to apply a definition, or to switch, meanwhile: do it again, which says what is live by then")
 )
 
-// overtaken says in plain words what becomes of the first of two that apply at once.
+// overtaken says in plain words what becomes of the first of two that change what is live
+// at once.
 func overtaken(err error) error {
 	if errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) {
 		return fmt.Errorf("%w (%w)", ErrOvertaken, err)

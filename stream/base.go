@@ -209,18 +209,18 @@ func committedOffsets(ctx context.Context, adm *kadm.Client, group string) (kadm
 	return offsets, nil
 }
 
-// undelivered is how many events of the generation lie in the mailbox that its lanes
-// have not taken in.
-func undelivered(ctx context.Context, cfg *Config, deps *Deps) (events int64, err error) {
+// undelivered is how many events of the generation, and how many copies of definitions that
+// follow, lie in the mailbox that its lanes have not taken in.
+func undelivered(ctx context.Context, cfg *Config, deps *Deps) (events, definitions int64, err error) {
 	client, err := kgo.NewClient(clientOpts(cfg, deps, cfg.member("", 0)+"-undelivered")...)
 	if err != nil {
-		return 0, fmt.Errorf("create client: %w", err)
+		return 0, 0, fmt.Errorf("create client: %w", err)
 	}
 	defer client.Close()
 	name := cfg.topic(topics.Mailbox)
 	offsets, err := committedOffsets(ctx, kadm.NewClient(client), cfg.workerGroup())
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	from := map[int32]int64{}
 	for lane := range cfg.Lanes {
@@ -231,23 +231,27 @@ func undelivered(ctx context.Context, cfg *Config, deps *Deps) (events int64, er
 	}
 	generation := generationText(cfg)
 	err = readToEnd(ctx, cfg, deps, name, from, func(r *kgo.Record) error {
-		ours, event := false, false
+		ours, kind := false, mailbox.Kind(0)
 		for _, h := range r.Headers {
 			switch h.Key {
 			case generationHeader:
 				ours = string(h.Value) == generation
 			case mailbox.Header:
-				e, err := mailbox.DecodeEnvelope(h.Value)
-				event = err == nil && e.Kind == mailbox.Event
+				if e, err := mailbox.DecodeEnvelope(h.Value); err == nil {
+					kind = e.Kind
+				}
 			}
 		}
-		if ours && event {
+		switch {
+		case ours && kind == mailbox.Event:
 			events++
+		case ours && kind == mailbox.Definition:
+			definitions++
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read topic %s: %w", name, err)
+		return 0, 0, fmt.Errorf("read topic %s: %w", name, err)
 	}
-	return events, nil
+	return events, definitions, nil
 }

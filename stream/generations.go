@@ -87,14 +87,23 @@ func readGenerations(ctx context.Context, cfg *Config, deps *Deps) (generations,
 
 // writeGeneration makes g what is said of its generation.
 func writeGeneration(ctx context.Context, cfg *Config, deps *Deps, g generationRecord) error {
+	record, err := g.record(cfg)
+	if err != nil {
+		return err
+	}
+	return writeDefinitions(ctx, cfg, deps, record)
+}
+
+// record is what is said of a generation of cfg as the definitions topic has it.
+func (g *generationRecord) record(cfg *Config) (*kgo.Record, error) {
 	value, err := json.Marshal(g)
 	if err != nil {
-		return fmt.Errorf("encode a generation: %w", err)
+		return nil, fmt.Errorf("encode a generation: %w", err)
 	}
-	return writeDefinitions(ctx, cfg, deps, &kgo.Record{
-		Key: fmt.Appendf(nil, "%s%d", generationKey, g.Generation), Value: value,
+	return &kgo.Record{
+		Topic: cfg.topic(topics.Definitions), Key: fmt.Appendf(nil, "%s%d", generationKey, g.Generation), Value: value,
 		Headers: []kgo.RecordHeader{{Key: generationHeader, Value: strconv.AppendUint(nil, uint64(g.Generation), 10)}},
-	})
+	}, nil
 }
 
 // writeDefinitions writes records to the definitions topic of cfg.

@@ -22,9 +22,9 @@ import (
 )
 
 var (
-	// ErrUndelivered says that events which the live generation has read have not come
-	// to their customers' lanes yet.
-	ErrUndelivered = errors.New("events are on their way")
+	// ErrUndelivered says that events which the live generation has read, or a definition
+	// that was applied to it, have not come to all lanes yet.
+	ErrUndelivered = errors.New("they are on their way")
 	// ErrLive says that a generation is the live one.
 	ErrLive = errors.New("the generation is live")
 )
@@ -302,7 +302,7 @@ func (r *Rebuild) reached(ctx context.Context, p *Progress, goal *cut) (bool, er
 			return false, nil
 		}
 	}
-	n, err := undelivered(ctx, &r.cfg, &r.deps)
+	n, _, err := undelivered(ctx, &r.cfg, &r.deps) // no definition is applied to a shadow
 	return n == 0, err
 }
 
@@ -346,13 +346,20 @@ func (r *Rebuild) promote(ctx context.Context, report func(Progress)) error {
 		return err
 	}
 	defer release()
-	n, err := undelivered(ctx, &live.cfg, live.deps)
+	// From here on whoever applies a definition ends this switch, and what was applied is read.
+	client, err := newApplier(ctx, &live.cfg, live.deps)
 	if err != nil {
 		return err
 	}
-	if n > 0 {
-		return fmt.Errorf("%d events that generation %d has read lie in %s: %w: start its workers again, without a router (--role stream), "+
-			"stop them a moment later, and switch again", n, of.Generation, live.cfg.topic(topics.Mailbox), ErrUndelivered)
+	defer client.Close()
+	if live, err = r.open(ctx, of); err != nil {
+		return err
+	}
+	if err := replaces(&live.def, r.def, r.cfg.Generation); err != nil {
+		return err
+	}
+	if err := delivered(ctx, live); err != nil {
+		return err
 	}
 	end, err := live.cut(ctx)
 	if err != nil {
@@ -370,15 +377,44 @@ func (r *Rebuild) promote(ctx context.Context, report func(Progress)) error {
 		return err
 	}
 	since := instant.Of(r.deps.Now()).String()
+	now := generationRecord{Generation: r.cfg.Generation, State: generationLive, Since: since, From: &of}
+	record, err := now.record(&r.cfg)
+	if err != nil {
+		return err
+	}
+	records := []*kgo.Record{record}
 	if of.Prefix != r.cfg.Prefix {
 		by := r.cfg.origin()
-		if err := writeGeneration(ctx, &live.cfg, live.deps, generationRecord{
-			Generation: of.Generation, State: generationEnded, Since: since, By: &by,
-		}); err != nil {
+		ended := generationRecord{Generation: of.Generation, State: generationEnded, Since: since, By: &by}
+		record, err := ended.record(&live.cfg)
+		if err != nil {
 			return err
 		}
+		records = append(records, record)
 	}
-	return writeGeneration(ctx, &r.cfg, &r.deps, generationRecord{Generation: r.cfg.Generation, State: generationLive, Since: since, From: &of})
+	if err := inOne(ctx, client, records...); err != nil {
+		return fmt.Errorf("make generation %d live: %w", r.cfg.Generation, overtaken(err))
+	}
+	return nil
+}
+
+// delivered refuses a generation whose lanes have yet to read what is told to them.
+func delivered(ctx context.Context, live *base) error {
+	events, definitions, err := undelivered(ctx, &live.cfg, live.deps)
+	if err != nil {
+		return err
+	}
+	var what string
+	switch {
+	case events > 0:
+		what = fmt.Sprintf("%d events that generation %d has read", events, live.cfg.Generation)
+	case definitions > 0:
+		what = fmt.Sprintf("%d copies of definitions that were applied to generation %d", definitions, live.cfg.Generation)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s lie in %s: %w: start its workers again, without a router (--role stream), "+
+		"stop them a moment later, and switch again", what, live.cfg.topic(topics.Mailbox), ErrUndelivered)
 }
 
 // finish has every lane take over, and notes that they have.
