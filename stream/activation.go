@@ -189,6 +189,31 @@ func follows(live *activation, def *definition.Definition) error {
 	return nil
 }
 
+// admits refuses a definition that cannot follow the live one, or whose version is that of
+// another content in any generation.
+func (b *base) admits(def *definition.Definition) error {
+	if err := follows(&b.def, def); err != nil {
+		return err
+	}
+	name, version := def.Name.Value, def.Version
+	free := version + 1 // above all that are known
+	var other *activation
+	for _, a := range b.known {
+		if a.Name != name {
+			continue
+		}
+		free = max(free, a.Version+1)
+		if a.Version == version && a.Hash != def.Hash {
+			other = &a
+		}
+	}
+	if other == nil {
+		return nil
+	}
+	return fmt.Errorf("generation %s computes version %d of %s with hash %.12s, this one has hash %.12s: %w: give it version %d",
+		other.generation, version, name, other.Hash, def.Hash, ErrDefinitionChanged, free)
+}
+
 // replaces refuses a generation with a definition that would take back what has been
 // applied to the live one. Names that differ have versions of their own.
 func replaces(live *activation, def *definition.Definition, generation uint32) error {

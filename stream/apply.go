@@ -57,7 +57,7 @@ func Apply(ctx context.Context, cfg Config, def *definition.Definition, deps Dep
 	if err != nil {
 		return nil, err
 	}
-	if err := follows(&live.def, def); err != nil {
+	if err := live.admits(def); err != nil {
 		return nil, err
 	}
 	a := &Application{Former: live.def.Version, Version: def.Version, At: at, live: live}

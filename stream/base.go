@@ -28,6 +28,8 @@ type base struct {
 	cfg  Config // ours, with its names, generation and lanes
 	deps *Deps
 	def  activation
+	// known are the definitions of all generations under its prefix.
+	known map[string]activation
 
 	lanes   map[int32]mailbox.Lane // the newest lane records
 	scanned map[int32]int64        // the changelog has been looked through up to here
@@ -37,12 +39,12 @@ type base struct {
 func openBase(ctx context.Context, cfg *Config, deps *Deps, origin Origin) (*base, error) {
 	b := &base{cfg: *cfg, deps: deps, lanes: map[int32]mailbox.Lane{}, scanned: map[int32]int64{}}
 	b.cfg.Prefix, b.cfg.Group, b.cfg.Generation, b.cfg.From = origin.Prefix, origin.Group, origin.Generation, Origin{}
-	known, err := readDefinitions(ctx, &b.cfg, deps)
-	if err != nil {
+	var err error
+	if b.known, err = readDefinitions(ctx, &b.cfg, deps); err != nil {
 		return nil, err
 	}
 	found := false
-	for _, a := range known {
+	for _, a := range b.known {
 		if a.generation == generationText(&b.cfg) && (!found || a.Version > b.def.Version) {
 			b.def, found = a, true
 		}

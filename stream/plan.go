@@ -120,7 +120,7 @@ func PreviewOf(ctx context.Context, cfg Config, def *definition.Definition, deps
 	if err != nil {
 		return nil, err
 	}
-	if err := follows(&live.def, def); err != nil {
+	if err := live.admits(def); err != nil {
 		return nil, err
 	}
 	p := newPreviewer(live.model, model, sample)

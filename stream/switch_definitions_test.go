@@ -160,3 +160,24 @@ func TestSwitchAndApplyAtOnce(t *testing.T) {
 		w.lives(2, 3)
 	})
 }
+
+// A version that another generation computes has one content: another one is neither planned
+// nor applied under it, the same one is.
+func TestOneContentForAVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, []byte(followFirst), small)
+		r := w.besides(followSecond)
+		other := parse(t, []byte(strings.Replace(followSecond, "'60d'", "'61d'", 1)))
+		_, applied := Apply(t.Context(), w.cfg, other, w.deps(&plug{w: w}), instant.None)
+		_, planned := PreviewOf(t.Context(), w.cfg, other, w.deps(&plug{w: w}), t.TempDir(), 1, func(int32, int32) {})
+		for _, err := range []error{applied, planned} {
+			if !errors.Is(err, ErrDefinitionChanged) || !strings.Contains(err.Error(), "generation 2 computes version 2") || !strings.Contains(err.Error(), "give it version 3") {
+				t.Errorf("another content: %v, want ErrDefinitionChanged", err)
+			}
+		}
+		w.lives(1, 1)
+		w.awaitFollowing(w.apply(followSecond, instant.None), true)
+		w.lives(1, 2)
+		r.stop(t)
+	})
+}
