@@ -39,12 +39,15 @@ type activation struct {
 	ActivatedAt string `json:"activated_at"`
 	// FirstActivatedAt is when the first definition of the generation went live; empty:
 	// this is the first.
-	FirstActivatedAt string            `json:"first_activated_at,omitempty"`
-	Models           []activationModel `json:"models"`
-	Segments         []string          `json:"segments"`
-	Source           string            `json:"source"`
-	Clock            ClockMode         `json:"clock"` // by which its deadlines fire
-	Lanes            int32             `json:"lanes"` // it is computed in; 0: not recorded
+	FirstActivatedAt string `json:"first_activated_at,omitempty"`
+	// BeginsWith is the source of the definition with which a lane begins that never ran,
+	// while this one waits for its instant there; empty: with this one.
+	BeginsWith string            `json:"begins_with,omitempty"`
+	Models     []activationModel `json:"models"`
+	Segments   []string          `json:"segments"`
+	Source     string            `json:"source"`
+	Clock      ClockMode         `json:"clock"` // by which its deadlines fire
+	Lanes      int32             `json:"lanes"` // it is computed in; 0: not recorded
 
 	generation string
 }

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,6 +146,9 @@ func (b *base) succession(def *definition.Definition, now, at instant.Instant) (
 	}
 	next := newActivation(def, activated)
 	next.Clock, next.Lanes, next.FirstActivatedAt = b.def.Clock, b.cfg.Lanes, b.def.firstActivated()
+	if at != instant.None { // it finds this one, and what else waits, in its mailbox
+		next.BeginsWith = cmp.Or(b.def.BeginsWith, b.def.Source)
+	}
 	record, err := next.record(&b.cfg)
 	if err != nil {
 		return nil, err

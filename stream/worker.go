@@ -132,7 +132,9 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if w.restorer.activatedAt, err = live.since(); err != nil {
 		return err
 	}
-	w.restorer.live, err = w.restorer.definitions.compile(live.Name, []byte(live.Source))
+	if w.restorer.live, err = w.restorer.definitions.compile(live.Name, []byte(live.Source)); err == nil && live.BeginsWith != "" {
+		w.restorer.live, err = w.restorer.definitions.compile(live.Name, []byte(live.BeginsWith))
+	}
 	return err
 }
 
