@@ -270,7 +270,6 @@ func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetc
 		s.fold.now = instant.Of(s.w.deps.Now())
 		s.answer(lanes)
 	}
-	sweepUntil := time.Now().Add(cfg.CommitInterval.sweepFor(records))
 	for _, l := range lanes {
 		s.fold.succeed(l)
 		fire := s.fold.wave
@@ -281,11 +280,15 @@ func (s *slot) fill(ctx context.Context, lanes map[int32]*lane, fetches kgo.Fetc
 		if err != nil {
 			return false, err
 		}
-		sweeping, err := s.fold.sweep(l, sweepUntil)
+		more = more || m
+	}
+	sweepUntil := time.Now().Add(cfg.CommitInterval.sweepFor(records))
+	for _, l := range lanes {
+		m, err := s.fold.sweep(l, sweepUntil)
 		if err != nil {
 			return false, err
 		}
-		more = more || m || sweeping
+		more = more || m
 		s.fold.finish(l)
 	}
 	return more, nil

@@ -137,9 +137,11 @@ func (l *lane) sweepable() bool {
 const (
 	// sweepShare is the part of a transaction's least time that bringing customers over may
 	// take, for all lanes of a slot together, while there are live events.
-	sweepShare = 4
-	// sweepLook is how many times more customers are looked at than are brought over.
-	sweepLook = 4
+	sweepShare = 10
+	// sweepChunk is how many customers are looked for at once, and sweepLook how many times
+	// more are looked at: the time is asked for in between.
+	sweepChunk = 64
+	sweepLook  = 4
 )
 
 // sweepFor is how long a transaction may bring customers over that has read so many records.
@@ -150,16 +152,41 @@ func (i Interval) sweepFor(records int) time.Duration {
 	return i.Min / sweepShare
 }
 
-// sweep brings over some of the customers that nothing has touched, until then; more reports
-// whether some are left.
+// sweep brings over some of the customers that nothing has touched, until then, and at most
+// as many as a wave has; more reports whether some are left.
 func (f *fold) sweep(l *lane, until time.Time) (more bool, err error) {
 	if !l.sweepable() {
 		return false, nil
 	}
 	d := &l.defs
-	var stale []string
-	looked, last := 0, ""
-	err = l.store.Walk(l.id, byte(mailbox.StateCustomer), []byte(d.sweptTo), func(id, value []byte) (bool, error) {
+	for brought := 0; brought < f.cfg.Wave && time.Now().Before(until); {
+		stale, last, err := l.stale(min(sweepChunk, f.cfg.Wave-brought))
+		if err != nil {
+			return false, err
+		}
+		for _, id := range stale {
+			c, err := l.find([]byte(id))
+			if err != nil {
+				return false, err
+			}
+			f.bring(l, c)
+			c.used = false // it was not asked for
+		}
+		brought += len(stale)
+		if last == "" {
+			f.swept(l)
+			return false, nil
+		}
+		d.sweptTo = last
+	}
+	return true, nil
+}
+
+// stale are the next customers behind the cursor, at most so many, that were made by another
+// definition, and the last one looked at; that is empty if there are no more.
+func (l *lane) stale(limit int) (ids []string, last string, err error) {
+	looked := 0
+	err = l.store.Walk(l.id, byte(mailbox.StateCustomer), []byte(l.defs.sweptTo), func(id, value []byte) (bool, error) {
 		_, encoded, err := mailbox.DecodeCustomer(value)
 		if err != nil {
 			return false, err
@@ -168,39 +195,30 @@ func (f *fold) sweep(l *lane, until time.Time) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		looked, last = looked+1, string(id)
 		if version != l.made() {
-			stale = append(stale, last)
+			ids = append(ids, string(id))
 		}
-		more = len(stale) == f.cfg.Wave || looked == f.cfg.Wave*sweepLook
-		return !more, nil
+		looked++
+		if len(ids) == limit || looked == limit*sweepLook {
+			last = string(id)
+		}
+		return last == "", nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("look for customers of lane %d: %w", l.id.Lane, err)
+		return nil, "", fmt.Errorf("look for customers of lane %d: %w", l.id.Lane, err)
 	}
-	for i, id := range stale {
-		if i > 0 && !time.Now().Before(until) {
-			d.sweptTo = stale[i-1]
-			return true, nil
-		}
-		c, err := l.find([]byte(id))
-		if err != nil {
-			return false, err
-		}
-		f.bring(l, c)
-		c.used = false // it was not asked for
-	}
-	if more {
-		d.sweptTo = last
-		return true, nil
-	}
+	return ids, last, nil
+}
+
+// swept ends the succession: nobody is left.
+func (f *fold) swept(l *lane) {
+	d := &l.defs
 	for _, was := range d.former {
 		f.note(l, mailbox.StateDefinition, definitionID(was.Version), nil)
 	}
 	d.former, d.left, d.sweptTo, d.since = nil, 0, "", instant.None
 	d.lineage = lifecycle.NewLineage(l.model)
 	f.log.Info("all customers have been brought over", zap.Int32("lane", l.id.Lane), zap.Int64("definition_version", l.made()))
-	return false, nil
 }
 
 // save puts the live definition into the changelog, if it is not there.
