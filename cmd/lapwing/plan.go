@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,8 +159,12 @@ func planText(p *stream.Preview) []byte {
 	if len(p.Segments) > 0 {
 		fmt.Fprintf(&b, "\n"+heading, "segment", "now", "then", "enter", "leave", "stay")
 	}
-	for i := range p.Segments {
-		group(&p.Segments[i])
+	shown, left := segmentsShown(p.Segments)
+	for _, g := range shown {
+		group(g)
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "  and %s more, with fewer who enter and leave: --format json has all\n", grouped(int64(left)))
 	}
 	if len(p.Sample) > 0 {
 		fmt.Fprintf(&b, "\namong those who change\n")
@@ -171,6 +177,32 @@ func planText(p *stream.Preview) []byte {
 	}
 	planHistory(&b, p)
 	return b.Bytes()
+}
+
+// valuesShown is how many values of one `by:` segment the plan shows people: a trait can
+// have a million.
+const valuesShown = 20
+
+// segmentsShown are the segments to show in their order, with the values of each `by:` segment
+// that most customers enter and leave; and how many are left out.
+func segmentsShown(all []stream.GroupPreview) (shown []*stream.GroupPreview, left int) {
+	for i := 0; i < len(all); {
+		name, _, by := strings.Cut(all[i].Name, "=")
+		values := []*stream.GroupPreview{&all[i]}
+		for i++; by && i < len(all) && strings.HasPrefix(all[i].Name, name+"="); i++ {
+			values = append(values, &all[i])
+		}
+		if n := len(values) - valuesShown; n > 0 {
+			most := slices.Clone(values)
+			slices.SortStableFunc(most, func(a, b *stream.GroupPreview) int {
+				return cmp.Or(cmp.Compare(b.Enter+b.Leave, a.Enter+a.Leave), cmp.Compare(b.New, a.New))
+			})
+			values = slices.DeleteFunc(values, func(g *stream.GroupPreview) bool { return !slices.Contains(most[:valuesShown], g) })
+			left += n
+		}
+		shown = append(shown, values...)
+	}
+	return shown, left
 }
 
 // planChange says in a line what changes and why.
