@@ -118,6 +118,126 @@ FROM {{db}}.segment_changes_log FINAL
 WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
 COMMENT 'Segment changes, one row each, history included: the public record with its place in Kafka.';
 
+CREATE OR REPLACE VIEW {{db}}.assignments
+(
+    id FixedString(32) COMMENT 'Identifier of the assignment, lower hex: the same assignment has the same id on every replay.',
+    customer_id String COMMENT 'The customer.',
+    definition LowCardinality(String) COMMENT 'Name of the definition that evaluated the assignment.',
+    definition_version UInt32 COMMENT 'Version of that definition.',
+    campaign LowCardinality(String) COMMENT 'Campaign of the definition.',
+    variant LowCardinality(Nullable(String)) COMMENT 'Variant given; null in the holdout.',
+    holdout Bool COMMENT 'Whether the customer is in the holdout.',
+    round UInt32 COMMENT 'From 1: which of the customer''s assignments to the campaign.',
+    sequence UInt64 COMMENT 'From 1, by one, per customer and campaign; begins anew after an anonymous customer was forgotten.',
+    effective_at DateTime64(3, 'UTC') COMMENT 'When the customer was assigned.',
+    detected_at DateTime64(3, 'UTC') COMMENT 'The clock when it was found.',
+    backfill Bool COMMENT 'True for history: not published, known here only.',
+    stages Map(LowCardinality(String), String) COMMENT 'Stage per model at the assignment, after the evaluation of that instant: the targeted segment, with segments.',
+    segments Array(LowCardinality(String)) COMMENT 'Segments at the assignment, sorted.',
+    cause_type LowCardinality(String) COMMENT 'event, deadline, late_event, identity, definition, erasure or expired.',
+    cause_condition LowCardinality(Nullable(String)) COMMENT 'Audience of the campaign; null if another system assigns.',
+    cause_left LowCardinality(Nullable(String)) COMMENT 'Always null: nothing is left by an assignment.',
+    cause_event LowCardinality(Nullable(String)) COMMENT 'The event of the message that caused it, else its type.',
+    cause_message_id Nullable(String) COMMENT 'messageId of that message.',
+    cause_event_time Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of that message; before effective_at for a late event.',
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.',
+    _offset UInt64 COMMENT 'Kafka offset of the record.',
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.'
+)
+AS SELECT
+    id,
+    customer_id,
+    definition,
+    definition_version,
+    campaign,
+    variant,
+    holdout,
+    round,
+    sequence,
+    effective_at,
+    detected_at,
+    backfill,
+    stages,
+    segments,
+    cause_type,
+    cause_condition,
+    cause_left,
+    cause_event,
+    cause_message_id,
+    cause_event_time,
+    _topic,
+    _partition,
+    _offset,
+    _generation
+FROM {{db}}.assignments_log FINAL
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+COMMENT 'Customers who entered a campaign, one row per customer, campaign and round, history included: the public record with its place in Kafka.';
+
+CREATE OR REPLACE VIEW {{db}}.conversions
+(
+    id FixedString(32) COMMENT 'Identifier of the conversion, lower hex: the same conversion has the same id on every replay.',
+    customer_id String COMMENT 'The customer.',
+    definition LowCardinality(String) COMMENT 'Name of the definition that evaluated the conversion.',
+    definition_version UInt32 COMMENT 'Version of that definition.',
+    campaign LowCardinality(String) COMMENT 'Campaign of the definition.',
+    goal LowCardinality(String) COMMENT 'Goal of the campaign.',
+    variant LowCardinality(Nullable(String)) COMMENT 'Variant of the assignment; null in the holdout.',
+    holdout Bool COMMENT 'Whether the customer is in the holdout.',
+    round UInt32 COMMENT 'Round of the assignment, from 1.',
+    assigned_at DateTime64(3, 'UTC') COMMENT 'When the customer was assigned: effective_at of the assignment.',
+    value Nullable(Decimal(18, 4)) COMMENT 'Value of the goal, in currency; null if the goal asks for none.',
+    currency LowCardinality(Nullable(String)) COMMENT 'Currency of value; null if none is known.',
+    sequence UInt64 COMMENT 'From 1, by one, per customer, campaign and goal; begins anew after an anonymous customer was forgotten.',
+    effective_at DateTime64(3, 'UTC') COMMENT 'When it counted: the time of the event, or the close of the window for a total.',
+    detected_at DateTime64(3, 'UTC') COMMENT 'The clock when it was found.',
+    backfill Bool COMMENT 'True for history: not published, known here only.',
+    stages Map(LowCardinality(String), String) COMMENT 'Stage per model at the assignment, after the evaluation of that instant: the targeted segment, with segments.',
+    segments Array(LowCardinality(String)) COMMENT 'Segments at the assignment, sorted.',
+    cause_type LowCardinality(String) COMMENT 'event, deadline, late_event, identity, definition, erasure or expired.',
+    cause_condition LowCardinality(Nullable(String)) COMMENT 'Condition of the goal; null if its goal is an event.',
+    cause_left LowCardinality(Nullable(String)) COMMENT 'Always null: nothing is left by a conversion.',
+    cause_event LowCardinality(Nullable(String)) COMMENT 'The event of the message that caused it, else its type.',
+    cause_message_id Nullable(String) COMMENT 'messageId of that message.',
+    cause_event_time Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of that message; before effective_at for a late event.',
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.',
+    _offset UInt64 COMMENT 'Kafka offset of the record.',
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.'
+)
+AS SELECT
+    id,
+    customer_id,
+    definition,
+    definition_version,
+    campaign,
+    goal,
+    variant,
+    holdout,
+    round,
+    assigned_at,
+    value,
+    currency,
+    sequence,
+    effective_at,
+    detected_at,
+    backfill,
+    stages,
+    segments,
+    cause_type,
+    cause_condition,
+    cause_left,
+    cause_event,
+    cause_message_id,
+    cause_event_time,
+    _topic,
+    _partition,
+    _offset,
+    _generation
+FROM {{db}}.conversions_log FINAL
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+COMMENT 'Goals reached, one row per record, history included. A value that was corrected has a row each time: of a customer, campaign, goal and round the greatest sequence counts.';
+
 CREATE OR REPLACE VIEW {{db}}.profiles
 (
     customer_id String COMMENT 'The customer.',
@@ -150,8 +270,12 @@ CREATE OR REPLACE VIEW {{db}}.activity
     type LowCardinality(String) COMMENT 'Type of the message: track, identify, page, ….',
     event LowCardinality(String) COMMENT 'The event of the message, else its type.',
     occurrences Array(Tuple(event String, at DateTime64(3, 'UTC'), value Nullable(Decimal(18, 4)), key Nullable(String), refund Bool)) COMMENT 'What the message counted as: event of the definition, its own time, value (negative for a refund), deduplication key, whether it took a refund.',
+    exposures Array(Tuple(campaign String, channel String, step String, machine Bool)) COMMENT 'What the message tells of: campaign, channel, step, whether a machine did it. As rows: exposures.',
     stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the message; a model is missing before the customer''s first evaluation.',
     segments Array(LowCardinality(String)) COMMENT 'Segments just before the message, sorted.',
+    session_stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the first message of the session: KPIs by stage use it.',
+    session_start DateTime64(3, 'UTC') COMMENT 'When the session began: with the customer, which session it is.',
+    platform LowCardinality(String) COMMENT 'app or site; empty if the message does not tell.',
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of the values: that of the message, else that of the definition.',
     products Nullable(String) COMMENT 'The products of an order, as JSON text; null for other messages.',
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
@@ -166,8 +290,12 @@ AS SELECT
     type,
     event,
     occurrences,
+    exposures,
     stages,
     segments,
+    session_stages,
+    session_start,
+    platform,
     currency,
     products,
     _topic,
@@ -176,23 +304,86 @@ AS SELECT
     _generation
 FROM {{db}}.activity_log FINAL
 WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
-COMMENT 'Messages that counted as an event of the definition, one row each, with the stages and segments just before.';
+COMMENT 'Accepted messages, one row each, with the stages and segments just before: all, or only those that count as something (settings).';
+
+CREATE OR REPLACE VIEW {{db}}.exposures
+(
+    customer_id String COMMENT 'The customer.',
+    exposed_at DateTime64(3, 'UTC') COMMENT 'When it happened: the time of the message that told so.',
+    campaign LowCardinality(String) COMMENT 'Campaign that the message names; empty if it names none.',
+    channel LowCardinality(String) COMMENT 'Channel: email, push, sms, ….',
+    step LowCardinality(String) COMMENT 'What happened: sent, delivered, opened, clicked, unsubscribed, bounced, ….',
+    machine Bool COMMENT 'Whether a machine did it, such as a mail scanner that opens everything, and no person.',
+    message_id Nullable(String) COMMENT 'messageId of the message that told so; null if it had none.',
+    event LowCardinality(String) COMMENT 'The event of that message, else its type.',
+    _occurrence UInt32 COMMENT 'Position within the record, from 0: a message may tell of several.',
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.',
+    _offset UInt64 COMMENT 'Kafka offset of the record.',
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.'
+)
+AS SELECT
+    customer_id,
+    exposed_at,
+    campaign,
+    channel,
+    step,
+    machine,
+    message_id,
+    event,
+    _occurrence,
+    _topic,
+    _partition,
+    _offset,
+    _generation
+FROM {{db}}.exposures_log FINAL
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+COMMENT 'What customers were shown: a message sent, delivered, opened, clicked, …, one row each.';
+
+CREATE OR REPLACE VIEW {{db}}.settings
+(
+    lane UInt32 COMMENT 'The lane.',
+    since DateTime64(3, 'UTC') COMMENT 'Clock of the lane from which on it works so; 1970 for a lane that began so.',
+    activity LowCardinality(String) COMMENT 'What activity has: all (each accepted message), referenced (only messages that count as an event or exposure) or off (nothing).',
+    session_gap_ms Int64 COMMENT 'Silence after which a session has ended, in milliseconds.',
+    close_after_ms Int64 COMMENT 'How far behind the lane''s clock totals still change, in milliseconds.',
+    _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
+    _partition UInt32 COMMENT 'Kafka partition the record was read from.',
+    _offset UInt64 COMMENT 'Kafka offset of the record.',
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the record.'
+)
+AS SELECT
+    lane,
+    since,
+    activity,
+    session_gap_ms,
+    close_after_ms,
+    _topic,
+    _partition,
+    _offset,
+    _generation
+FROM {{db}}.settings_log FINAL
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+COMMENT 'By which settings each lane counts, and since when: one row per lane and change of them.';
 
 CREATE OR REPLACE VIEW {{db}}.aggregates
 (
     definition LowCardinality(String) COMMENT 'Name of the definition.',
     lane UInt32 COMMENT 'Lane that keeps this count; a total is the sum over lanes.',
-    measure LowCardinality(String) COMMENT 'event: occurrences of an event; transition: stage changes.',
+    measure LowCardinality(String) COMMENT 'event: occurrences of an event, by the stage just before; session: sessions begun, and session_event: occurrences, by the stage just before the session; transition: stage changes; customers: distinct customers; too_late: what came after its period had closed.',
     grain LowCardinality(String) COMMENT 'Length of the period: hour, day, week (from Monday) or month.',
     period DateTime64(3, 'UTC') COMMENT 'Start of the period, in the time zone of the definition, as an instant.',
-    event LowCardinality(String) COMMENT 'Event of the definition; empty for transitions.',
+    event LowCardinality(String) COMMENT 'Event of the definition; empty for transitions, sessions, and customers of any message.',
     model LowCardinality(String) COMMENT 'Stage model; empty: all customers, whatever their stage.',
-    stage LowCardinality(String) COMMENT 'Stage held just before the event; empty for transitions, for rows without a model, and before the customer''s first evaluation.',
-    `from` LowCardinality(String) COMMENT 'Stage left; empty for events and the first time.',
-    `to` LowCardinality(String) COMMENT 'Stage entered; empty for events and in the last record of a customer.',
-    cause LowCardinality(String) COMMENT 'Cause of the transitions; empty for events.',
+    stage LowCardinality(String) COMMENT 'Stage held just before the event or session; empty for transitions, for rows without a model, and before the customer''s first evaluation.',
+    `from` LowCardinality(String) COMMENT 'Stage left; empty but for transitions, and the first time.',
+    `to` LowCardinality(String) COMMENT 'Stage entered; empty but for transitions, and in the last record of a customer.',
+    cause LowCardinality(String) COMMENT 'Cause of the transitions; else empty.',
+    segment LowCardinality(String) COMMENT 'Segment held just before, of those that the definition asks for; empty: all customers. Segments overlap: they do not add up.',
+    platform LowCardinality(String) COMMENT 'app or site, of sessions and their events; empty if unknown, and for other measures.',
     count Int64 COMMENT 'How many, in this lane and period: an absolute value.',
     sum Decimal(18, 4) COMMENT 'Sum of the values, refunds taken off, in the currency of the definition: an absolute value.',
+    sum_squares Decimal(38, 8) COMMENT 'Sum of the squares of the occurrences'' values, refunds taken off each: with count and sum, the variance.',
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
     _partition UInt32 COMMENT 'Kafka partition the record was read from.',
     _offset UInt64 COMMENT 'Kafka offset of the record.',
@@ -210,8 +401,11 @@ AS SELECT
     `from`,
     `to`,
     cause,
+    segment,
+    platform,
     count,
     sum,
+    sum_squares,
     _topic,
     _partition,
     _offset,
@@ -230,6 +424,8 @@ CREATE OR REPLACE VIEW {{db}}.definitions
     activated_at DateTime64(3, 'UTC') COMMENT 'When it went live.',
     models String COMMENT 'Its stage models, as JSON: name, stages, order, churned and at_risk of each.',
     segments String COMMENT 'Its segments, as JSON.',
+    campaigns String COMMENT 'Its campaigns, as JSON: what the views campaigns, campaign_variants and campaign_goals show.',
+    global_holdout Float64 COMMENT 'Share of the customers that is kept out of every campaign, 0 to 1.',
     source String COMMENT 'The file.',
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
     _partition UInt32 COMMENT 'Kafka partition the record was read from.',
@@ -245,6 +441,8 @@ AS SELECT
     activated_at,
     models,
     segments,
+    campaigns,
+    global_holdout,
     source,
     _topic,
     _partition,
@@ -253,6 +451,19 @@ AS SELECT
 FROM {{db}}.definitions_log FINAL
 WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
 COMMENT 'Definitions that went live, one row per name and version.';
+
+CREATE OR REPLACE VIEW {{db}}.rates
+(
+    currency LowCardinality(String) COMMENT 'Currency of the money, for example USD.',
+    day Date COMMENT 'Day the rate is of; an amount counts at the rate of its own day.',
+    rate Decimal(18, 8) COMMENT 'What one unit of it is worth in the currency of the definition.'
+)
+AS SELECT
+    currency,
+    day,
+    rate
+FROM {{db}}.rates_log FINAL
+COMMENT 'Exchange rates to the currency of the definition, one row per currency and day.';
 
 CREATE OR REPLACE VIEW {{db}}.unreadable
 (
@@ -370,3 +581,46 @@ FROM
 )
 WHERE entered IS NOT NULL
 COMMENT 'When each customer was in which stage: from entered_at on, up to but not including left_at.';
+
+CREATE OR REPLACE VIEW {{db}}.sessions
+(
+    customer_id String COMMENT 'The customer.',
+    session_start DateTime64(3, 'UTC') COMMENT 'When the session began, as known when its first message came: with the customer, which session it is.',
+    started_at DateTime64(3, 'UTC') COMMENT 'Time of its earliest message; before session_start if one came late.',
+    ended_at DateTime64(3, 'UTC') COMMENT 'Time of its latest message.',
+    messages UInt64 COMMENT 'Messages in it.',
+    pages UInt64 COMMENT 'Pages and screens seen.',
+    platform LowCardinality(String) COMMENT 'app or site, of the earliest message that tells; empty if none does.',
+    stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before its first message.'
+)
+AS SELECT
+    customer_id,
+    session_start,
+    min(event_time) AS started_at,
+    max(event_time) AS ended_at,
+    count() AS messages,
+    countIf(type IN ('page', 'screen')) AS pages,
+    argMinIf(platform, (event_time, _offset), platform != '') AS platform,
+    any(session_stages) AS stages
+FROM {{db}}.activity
+GROUP BY customer_id, session_start
+COMMENT 'Sessions of customers: messages with no gap of 30 minutes (settings) or more between them. Whole only with activity: all.';
+
+CREATE OR REPLACE VIEW {{db}}.activity_mode
+(
+    activity String COMMENT 'What activity has in every lane now: all, referenced or off; empty if no lane has told yet.',
+    since Nullable(DateTime64(3, 'UTC')) COMMENT 'Clock from which on every lane has at least that; null if no lane has told yet.'
+)
+AS SELECT
+    multiIf(count() = 0, '', min(rank) = 2, 'all', min(rank) = 1, 'referenced', 'off') AS activity,
+    maxOrNull(began) AS since
+FROM
+(
+    SELECT
+        lane,
+        argMax(transform(toString(s.activity), ['all', 'referenced', 'off'], [2, 1, 0], 0), s.since) AS rank,
+        max(s.since) AS began
+    FROM {{db}}.settings AS s
+    GROUP BY lane
+)
+COMMENT 'What can be asked of activity: one row. A KPI that needs more than is kept says so instead of answering zero.';

@@ -15,17 +15,21 @@ CREATE OR REPLACE VIEW {{db}}.live_definition
     version UInt32 COMMENT 'Its version.',
     timezone String COMMENT 'Its time zone, in which all periods are; UTC before the first definition.',
     currency Nullable(String) COMMENT 'Its currency; null if it names none.',
-    models String COMMENT 'Its stage models, as JSON.'
+    models String COMMENT 'Its stage models, as JSON.',
+    campaigns String COMMENT 'Its campaigns, as JSON.',
+    global_holdout Float64 COMMENT 'Share of the customers that is kept out of every campaign, 0 to 1.'
 )
 AS SELECT
     tupleElement(latest, 1) AS name,
     tupleElement(latest, 2) AS version,
     if(empty(tupleElement(latest, 3)), 'UTC', tupleElement(latest, 3)) AS timezone,
     nullIf(tupleElement(latest, 4), '') AS currency,
-    tupleElement(latest, 5) AS models
+    tupleElement(latest, 5) AS models,
+    tupleElement(latest, 6) AS campaigns,
+    tupleElement(latest, 7) AS global_holdout
 FROM
 (
-    SELECT argMax((toString(d.name), d.version, toString(d.timezone), ifNull(toString(d.currency), ''), d.models), (d.activated_at, d.version)) AS latest
+    SELECT argMax((toString(d.name), d.version, toString(d.timezone), ifNull(toString(d.currency), ''), d.models, d.campaigns, d.global_holdout), (d.activated_at, d.version)) AS latest
     FROM {{db}}.definitions AS d
 )
 COMMENT 'The definition that is live: one row. KPI views are about it alone.';
@@ -57,6 +61,129 @@ ARRAY JOIN
     ordered AS stage,
     arrayEnumerate(ordered) AS position
 COMMENT 'Stages of the live definition''s models, with their order and what they mean.';
+
+CREATE OR REPLACE VIEW {{db}}.campaigns
+(
+    campaign String COMMENT 'Campaign of the live definition.',
+    position UInt32 COMMENT 'Place of the campaign in the file, from 1.',
+    audience Nullable(String) COMMENT 'Condition under which a customer is assigned; null if another system assigns.',
+    salt String COMMENT 'What the hash that chooses the arm is salted with.',
+    holdout_share Float64 COMMENT 'Share of the assigned that is held out, 0 to 1; 0 if another system assigns.',
+    variants Array(String) COMMENT 'Names of the variants, in the order of the file.',
+    goals Array(String) COMMENT 'Names of the goals, in the order of the file.',
+    every_ms Int64 COMMENT 'Least time between two assignments of a customer, in milliseconds; 0: assigned once.',
+    starts_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the campaign starts; null: at activation.',
+    ends_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it ends; null: never.',
+    exclude Array(String) COMMENT 'Campaigns whose customers are left out.',
+    consent Nullable(String) COMMENT 'Channel for which consent is needed; null if none.',
+    max_rounds Int64 COMMENT 'Most assignments of one customer; 0: no bound.',
+    journey Nullable(String) COMMENT 'Journey the campaign is a step of; null if none.',
+    step Nullable(String) COMMENT 'Step of the journey; null if none.',
+    cost_per Nullable(String) COMMENT 'Step of an exposure that costs cost_amount each, for example delivered; null if none does.',
+    cost_amount Nullable(Decimal(18, 4)) COMMENT 'Cost of one such exposure, in cost_currency.',
+    cost_fixed Nullable(Decimal(18, 4)) COMMENT 'Cost of the campaign whatever happens, in cost_currency.',
+    cost_currency Nullable(String) COMMENT 'Currency of the cost; null without a cost.',
+    margin Nullable(Decimal(18, 4)) COMMENT 'Share of revenue that is kept, 0 to 1; null if the file names none.'
+)
+AS SELECT
+    tupleElement(c, 'name') AS campaign,
+    position,
+    nullIf(tupleElement(c, 'audience'), '') AS audience,
+    tupleElement(c, 'salt') AS salt,
+    tupleElement(c, 'holdout') AS holdout_share,
+    arrayMap(v -> tupleElement(v, 1), tupleElement(c, 'variants')) AS variants,
+    arrayMap(g -> tupleElement(g, 1), tupleElement(c, 'goals')) AS goals,
+    tupleElement(c, 'every_ms') AS every_ms,
+    parseDateTime64BestEffortOrNull(tupleElement(c, 'start'), 3, 'UTC') AS starts_at,
+    parseDateTime64BestEffortOrNull(tupleElement(c, 'end'), 3, 'UTC') AS ends_at,
+    tupleElement(c, 'exclude') AS exclude,
+    nullIf(tupleElement(c, 'consent'), '') AS consent,
+    tupleElement(c, 'max') AS max_rounds,
+    nullIf(tupleElement(c, 'journey'), '') AS journey,
+    nullIf(tupleElement(c, 'step'), '') AS step,
+    nullIf(tupleElement(tupleElement(c, 'cost'), 'per'), '') AS cost_per,
+    toDecimal64OrNull(tupleElement(tupleElement(c, 'cost'), 'amount'), 4) AS cost_amount,
+    toDecimal64OrNull(tupleElement(tupleElement(c, 'cost'), 'fixed'), 4) AS cost_fixed,
+    nullIf(tupleElement(tupleElement(c, 'cost'), 'currency'), '') AS cost_currency,
+    toDecimal64OrNull(tupleElement(c, 'margin'), 4) AS margin
+FROM
+(
+    SELECT JSONExtract(campaigns, 'Array(Tuple(name String, audience String, salt String, holdout Float64, variants Array(Tuple(name String)), goals Array(Tuple(name String)), every_ms Int64, start String, end String, exclude Array(String), consent String, max Int64, journey String, step String, cost Tuple(per String, amount String, fixed String, currency String), margin String))') AS all
+    FROM {{db}}.live_definition
+)
+ARRAY JOIN
+    all AS c,
+    arrayEnumerate(all) AS position
+COMMENT 'Campaigns of the live definition, one row each.';
+
+CREATE OR REPLACE VIEW {{db}}.campaign_variants
+(
+    campaign String COMMENT 'Campaign of the live definition.',
+    variant Nullable(String) COMMENT 'Variant; null in the row of the holdout.',
+    holdout Bool COMMENT 'Whether this arm is the holdout.',
+    position UInt32 COMMENT 'Place of the variant in the file, from 1; 0: the holdout.',
+    share Float64 COMMENT 'Share of the assigned that the arm gets, 0 to 1; 0 if another system assigns.',
+    properties Map(String, String) COMMENT 'Properties of the variant: the factors of a multivariate test.'
+)
+AS SELECT
+    campaign,
+    nullIf(tupleElement(arm, 1), '') AS variant,
+    CAST(position = 0 AS Bool) AS holdout,
+    position,
+    tupleElement(arm, 2) AS share,
+    mapFromArrays(arrayMap(p -> tupleElement(p, 1), tupleElement(arm, 3)), arrayMap(p -> tupleElement(p, 2), tupleElement(arm, 3))) AS properties
+FROM
+(
+    SELECT
+        tupleElement(c, 'name') AS campaign,
+        arrayPushFront(tupleElement(c, 'variants'), ('', tupleElement(c, 'holdout'), CAST([], 'Array(Tuple(name String, value String))'))) AS arms
+    FROM
+    (
+        SELECT arrayJoin(JSONExtract(campaigns, 'Array(Tuple(name String, holdout Float64, variants Array(Tuple(name String, share Float64, properties Array(Tuple(name String, value String))))))')) AS c
+        FROM {{db}}.live_definition
+    )
+)
+ARRAY JOIN
+    arms AS arm,
+    range(length(arms)) AS position
+WHERE position > 0 OR tupleElement(arm, 2) > 0
+COMMENT 'Arms of the live definition''s campaigns: the holdout, if there is one, then the variants.';
+
+CREATE OR REPLACE VIEW {{db}}.campaign_goals
+(
+    campaign String COMMENT 'Campaign of the live definition.',
+    goal String COMMENT 'Goal of the campaign.',
+    position UInt32 COMMENT 'Place of the goal in the file, from 1.',
+    event Nullable(String) COMMENT 'Event of the definition that converts; null if a condition does.',
+    condition Nullable(String) COMMENT 'Condition that converts when it becomes true; null if an event does.',
+    within_ms Int64 COMMENT 'Length of the window after the assignment, in milliseconds.',
+    value String COMMENT 'What a conversion is worth: none, first (of the first event) or total (of all in the window).',
+    baseline Bool COMMENT 'Whether the value is the rise against a window of the same length before the assignment.'
+)
+AS SELECT
+    campaign,
+    tupleElement(g, 'name') AS goal,
+    position,
+    nullIf(tupleElement(g, 'event'), '') AS event,
+    nullIf(tupleElement(g, 'when'), '') AS condition,
+    tupleElement(g, 'within_ms') AS within_ms,
+    if(empty(tupleElement(g, 'value')), 'none', tupleElement(g, 'value')) AS value,
+    tupleElement(g, 'baseline') AS baseline
+FROM
+(
+    SELECT
+        tupleElement(c, 'name') AS campaign,
+        tupleElement(c, 'goals') AS goals
+    FROM
+    (
+        SELECT arrayJoin(JSONExtract(campaigns, 'Array(Tuple(name String, goals Array(Tuple(name String, event String, when String, within_ms Int64, value String, baseline Bool))))')) AS c
+        FROM {{db}}.live_definition
+    )
+)
+ARRAY JOIN
+    goals AS g,
+    arrayEnumerate(goals) AS position
+COMMENT 'Goals of the live definition''s campaigns, one row each.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_clock
 (

@@ -85,6 +85,21 @@ func (a *amount) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// squares is a sum of squares in JSON: a number.
+type squares struct{ value decimal.Squares }
+
+func (s *squares) UnmarshalJSON(b []byte) (err error) {
+	*s = squares{}
+	if string(b) == "null" {
+		return nil
+	}
+	ok := false
+	if s.value, ok = decimal.ParseSquares(string(b)); !ok {
+		return fmt.Errorf("read a sum of squares: %s is no decimal below 10^30 with 8 places", b)
+	}
+	return nil
+}
+
 // recordJSON is a Record of any kind on the wire.
 type recordJSON struct {
 	Kind              Kind    `json:"kind"`
@@ -265,8 +280,11 @@ func DecodeAggregate(b []byte) (Aggregate, error) {
 		From       *string    `json:"from"`
 		To         *string    `json:"to"`
 		Cause      *CauseType `json:"cause"`
+		Segment    string     `json:"segment"`
+		Platform   string     `json:"platform"`
 		Count      int64      `json:"count"`
 		Sum        amount     `json:"sum"`
+		SumSquares squares    `json:"sum_squares"`
 	}
 	if err := unmarshal(b, &w, AggregateKind); err != nil {
 		return Aggregate{}, fmt.Errorf("decode aggregate: %w", err)
@@ -285,8 +303,11 @@ func DecodeAggregate(b []byte) (Aggregate, error) {
 		Stage:      orEmpty(w.Stage),
 		From:       orEmpty(w.From),
 		To:         orEmpty(w.To),
+		Segment:    w.Segment,
+		Platform:   w.Platform,
 		Count:      w.Count,
 		Sum:        w.Sum.value,
+		SumSquares: w.SumSquares.value,
 	}
 	if w.Cause != nil {
 		a.Cause = *w.Cause
@@ -314,6 +335,16 @@ func DecodeActivity(b []byte) (Activity, error) {
 		Segments []string        `json:"segments"`
 		Currency *string         `json:"currency"`
 		Products json.RawMessage `json:"products"`
+
+		Exposures []struct {
+			Campaign string `json:"campaign"`
+			Channel  string `json:"channel"`
+			Step     string `json:"step"`
+			Machine  bool   `json:"machine"`
+		} `json:"exposures"`
+		SessionStart  moment          `json:"session_start"`
+		SessionStages members[string] `json:"session_stages"`
+		Platform      *string         `json:"platform"`
 	}
 	if err := unmarshal(b, &w, activityKind); err != nil {
 		return Activity{}, fmt.Errorf("decode activity: %w", err)
@@ -328,6 +359,17 @@ func DecodeActivity(b []byte) (Activity, error) {
 		Type:       w.Type,
 		Event:      w.Event,
 		Currency:   orEmpty(w.Currency),
+
+		SessionStart: w.SessionStart.instant(),
+	}
+	if !a.SessionStart.IsNone() {
+		a.Platform = orEmpty(w.Platform)
+		for _, e := range w.Exposures {
+			a.Exposures = append(a.Exposures, Exposure(e))
+		}
+		for _, s := range w.SessionStages {
+			a.SessionStages = append(a.SessionStages, StageAt{Model: s.name, Stage: s.value})
+		}
 	}
 	for _, o := range w.Occurrences {
 		a.Occurrence = append(a.Occurrence, Occurrence{

@@ -10,9 +10,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"lapwing/schemas/decimal"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 )
@@ -97,7 +99,23 @@ func goldens(t testing.TB) []golden {
 			},
 			Stages:   []record.StageAt{{Model: "value", Stage: "prospect"}, {Model: "activity", Stage: "never"}},
 			Segments: []string{"country=FR"}, Currency: "USD", Products: json.RawMessage(`[{"product_id":"cd-1","quantity":2,"price":14.50}]`),
+			SessionStart: instant.None,
 		}, decodeWith(record.DecodeActivity), false},
+		{"activity_session.json", &record.Activity{
+			CustomerID: "u1", EventTime: at(t, "1997-01-01T12:00:00Z"), Type: "track", Event: "Email Opened",
+			Stages:        []record.StageAt{{Model: "value", Stage: "at_risk"}},
+			SessionStart:  at(t, "1997-01-01T11:45:00Z"),
+			SessionStages: []record.StageAt{{Model: "value", Stage: "lost"}, {Model: "activity", Stage: "never"}},
+			Exposures:     []record.Exposure{{Campaign: "winback", Channel: "email", Step: "opened", Machine: true}, {Channel: "email", Step: "opened"}},
+			Platform:      "app",
+		}, decodeWith(record.DecodeActivity), false},
+		{"aggregate_session.json", &record.Aggregate{
+			Definition: "customer-value", Lane: 7, Measure: record.MeasureSessionEvent, Grain: record.Week, Period: at(t, "1996-12-30T00:00:00Z"),
+			Event: "purchase", Model: "value", Stage: "new", Segment: "country=FR", Platform: "site", Count: 12, Sum: 3_456_700, SumSquares: decimal.SquareOf(3_456_700),
+		}, asAggregate, false},
+		{"settings.json", &record.Settings{
+			Lane: 7, Since: at(t, "1997-01-01T00:00:00Z"), Activity: "referenced", SessionGap: 30 * time.Minute, CloseAfter: 840 * time.Hour,
+		}, decodeWith(record.DecodeSettings), false},
 	}
 }
 

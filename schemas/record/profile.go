@@ -88,7 +88,20 @@ const (
 	MeasureEvent Measure = "event"
 	// MeasureTransition counts stage changes From -> To of Model by Cause.
 	MeasureTransition Measure = "transition"
+	// MeasureSession counts sessions begun, by the stage held just before their first
+	// message and its platform.
+	MeasureSession Measure = "session"
+	// MeasureSessionEvent counts occurrences of Event by the stage held just before
+	// their session and by the message's platform.
+	MeasureSessionEvent Measure = "session_event"
+	// MeasureTooLate counts what came after its period had closed: occurrences of
+	// Event, or, without one, stage changes of Model. No other measure has them.
+	MeasureTooLate Measure = "too_late"
 )
+
+// MeasureCustomers counts distinct customers. The sink computes it from activity; the
+// stream does not.
+const MeasureCustomers Measure = "customers"
 
 // Aggregate is an absolute count and sum of one lane, key and period. A later
 // record of the same lane and key replaces an earlier one; a query sums over
@@ -99,13 +112,16 @@ type Aggregate struct {
 	Measure    Measure
 	Grain      Grain
 	Period     instant.Instant // start of the period
-	Event      string          // MeasureEvent: the event's name in the definition
+	Event      string          // the event's name in the definition
 	Model      string          // empty: all customers, whatever their stage
-	Stage      string          // MeasureEvent: stage before the event; empty before the first evaluation
+	Stage      string          // stage before the event (session); empty before the first evaluation
 	From, To   string          // MeasureTransition
 	Cause      CauseType       // MeasureTransition
+	Segment    string          // of those that the definition asks for; empty: all customers
+	Platform   string          // MeasureSession, MeasureSessionEvent: app, site or empty
 	Count      int64
 	Sum        decimal.Decimal // of the values, refunds taken off
+	SumSquares decimal.Squares // of the occurrences' values, refunds taken off each
 }
 
 // AppendJSON appends the aggregate as one JSON object, without a newline.
@@ -137,11 +153,23 @@ func (a *Aggregate) AppendJSON(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, a.Count, 10)
 	dst = append(dst, `,"sum":`...)
 	dst = a.Sum.AppendJSON(dst)
+	if a.Segment != "" {
+		dst = append(dst, `,"segment":`...)
+		dst = AppendString(dst, a.Segment)
+	}
+	if a.Platform != "" {
+		dst = append(dst, `,"platform":`...)
+		dst = AppendString(dst, a.Platform)
+	}
+	if !a.SumSquares.IsZero() {
+		dst = append(dst, `,"sum_squares":`...)
+		dst = a.SumSquares.AppendJSON(dst)
+	}
 	return append(dst, '}')
 }
 
 // Activity is one accepted event as the customer's fold saw it, on the internal
-// topic lapwing.activity: the source of order_items, and later of activity.
+// topic lapwing.activity: the source of activity, exposures and order_items.
 type Activity struct {
 	CustomerID string
 	EventTime  instant.Instant
@@ -153,6 +181,22 @@ type Activity struct {
 	Segments   []string        // just before the event, sorted by bytes
 	Currency   string          // properties.currency, else the definition's
 	Products   json.RawMessage // properties.products as received, of events with a key; or nil
+
+	// The customer's session, as known when the message was applied. None in a record
+	// of before there were sessions, which has none of what follows either.
+	SessionStart  instant.Instant
+	SessionStages []StageAt // just before the session's first message
+	SessionBegins bool      // whether this is its first message; not written
+	Exposures     []Exposure
+	Platform      string // app, site or empty
+}
+
+// Exposure tells that something was sent to the customer, or what became of it.
+type Exposure struct {
+	Campaign string // empty if the message names none
+	Channel  string
+	Step     string
+	Machine  bool // a machine did it, such as a mail scanner, and no person
 }
 
 // Occurrence is one event of the definition that a message counted as, or took a refund from.
@@ -163,6 +207,9 @@ type Occurrence struct {
 	HasValue bool
 	Key      string // the deduplication key (an order id); empty if none
 	Refund   bool
+	// Before is, of a refund, the value that the refunded occurrence had until then;
+	// not written.
+	Before decimal.Decimal
 }
 
 // StageAt is a stage held in one model.
@@ -226,5 +273,40 @@ func (a *Activity) AppendJSON(dst []byte) []byte {
 	} else {
 		dst = append(dst, a.Products...)
 	}
+	if !a.SessionStart.IsNone() {
+		dst = a.appendSession(dst)
+	}
 	return append(dst, '}')
+}
+
+// appendSession appends the fields that records of before lack.
+func (a *Activity) appendSession(dst []byte) []byte {
+	dst = append(dst, `,"exposures":[`...)
+	for i, e := range a.Exposures {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"campaign":`...)
+		dst = AppendString(dst, e.Campaign)
+		dst = append(dst, `,"channel":`...)
+		dst = AppendString(dst, e.Channel)
+		dst = append(dst, `,"step":`...)
+		dst = AppendString(dst, e.Step)
+		dst = append(dst, `,"machine":`...)
+		dst = strconv.AppendBool(dst, e.Machine)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `],"session_start":`...)
+	dst = AppendInstant(dst, a.SessionStart)
+	dst = append(dst, `,"session_stages":{`...)
+	for i, s := range a.SessionStages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s.Model)
+		dst = append(dst, ':')
+		dst = AppendString(dst, s.Stage)
+	}
+	dst = append(dst, `},"platform":`...)
+	return appendNullable(dst, a.Platform)
 }

@@ -112,6 +112,7 @@ func TestAggregatesReadBack(t *testing.T) {
 			Definition: odd().Draw(rt, "definition"), Lane: rapid.Int32().Draw(rt, "lane"), Measure: record.MeasureTransition, Grain: record.Week, Period: moments().Draw(rt, "period"),
 			Event: none.Draw(rt, "event"), Model: none.Draw(rt, "model"), Stage: none.Draw(rt, "stage"), From: none.Draw(rt, "from"), To: none.Draw(rt, "to"),
 			Cause: maybe(rapid.Just(record.CauseEvent), "").Draw(rt, "cause"), Count: rapid.Int64().Draw(rt, "count"), Sum: decimals().Draw(rt, "sum"),
+			Segment: none.Draw(rt, "segment"), Platform: none.Draw(rt, "platform"), SumSquares: decimal.SquareOf(decimals().Draw(rt, "square")),
 		}
 		b := want.AppendJSON(nil)
 		if got, err := record.DecodeAggregate(b); err != nil || got != want {
@@ -142,6 +143,18 @@ func TestActivityReadsBack(t *testing.T) {
 		}
 		if rapid.Bool().Draw(rt, "products") {
 			want.Products = json.RawMessage(`[{"price":1.50}, 2]`)
+		}
+		want.SessionStart = maybe(moments(), instant.None).Draw(rt, "session")
+		if !want.SessionStart.IsNone() {
+			want.Platform = none.Draw(rt, "platform")
+			for range rapid.IntRange(0, 2).Draw(rt, "session stages") {
+				want.SessionStages = append(want.SessionStages, record.StageAt{Model: odd().Draw(rt, "model"), Stage: odd().Draw(rt, "stage")})
+			}
+			for range rapid.IntRange(0, 2).Draw(rt, "exposures") {
+				want.Exposures = append(want.Exposures, record.Exposure{
+					Campaign: none.Draw(rt, "campaign"), Channel: odd().Draw(rt, "channel"), Step: odd().Draw(rt, "step"), Machine: rapid.Bool().Draw(rt, "machine"),
+				})
+			}
 		}
 		b := want.AppendJSON(nil)
 		if got, err := record.DecodeActivity(b); err != nil || !reflect.DeepEqual(got, want) {

@@ -10,8 +10,8 @@ import (
 	"lapwing/schemas/record"
 )
 
-// activity adds one row of activity, and those of the orders and refunds that the
-// message counted as. An order is an occurrence with a key that takes no refund.
+// activity adds one row of activity, and those of the exposures, orders and refunds that
+// the message counted as. An order is an occurrence with a key that takes no refund.
 func (b *Batch) activity(r *Record) error {
 	a, err := record.DecodeActivity(r.Value)
 	if err != nil {
@@ -38,14 +38,28 @@ func (b *Batch) activity(r *Record) error {
 			b.order(r, &a, o, products)
 		}
 	}
-	stages := make(map[string]string, len(a.Stages))
-	for _, s := range a.Stages {
-		stages[s.Model] = s.Stage
+	exposures := make([]any, 0, len(a.Exposures))
+	for i, e := range a.Exposures {
+		exposures = append(exposures, []any{e.Campaign, e.Channel, e.Step, e.Machine})
+		b.add(Exposures, r, Row{a.CustomerID, a.EventTime.Time(), e.Campaign, e.Channel, e.Step, e.Machine, null(a.MessageID), a.Event, uint32(i)})
+	}
+	began := a.SessionStart
+	if began.IsNone() {
+		began = a.EventTime
 	}
 	b.add(Activity, r, Row{
-		a.CustomerID, a.EventTime.Time(), null(a.MessageID), a.Type, a.Event, occurrences, stages, list(a.Segments), null(a.Currency), null(string(a.Products)),
+		a.CustomerID, a.EventTime.Time(), null(a.MessageID), a.Type, a.Event, occurrences, exposures, stages(a.Stages), list(a.Segments),
+		stages(a.SessionStages), began.Time(), a.Platform, null(a.Currency), null(string(a.Products)),
 	})
 	return nil
+}
+
+func stages(all []record.StageAt) map[string]string {
+	m := make(map[string]string, len(all))
+	for _, s := range all {
+		m[s.Model] = s.Stage
+	}
+	return m
 }
 
 // order adds one row per product; one row if the order names none.

@@ -92,7 +92,7 @@ func replaced(t batch.Table, rows []batch.Row, row batch.Row) []batch.Row {
 		if t == batch.Profiles {
 			return fmt.Sprint(r[1])
 		}
-		return fmt.Sprint(r[:11]...)
+		return fmt.Sprint(r[:13]...)
 	}
 	if t == batch.Profiles || t == batch.Aggregates {
 		for i := range rows {
@@ -119,7 +119,7 @@ func TestLatestOnly(t *testing.T) {
 		t.Errorf("the batch counts %d rows, want 2", b.Rows())
 	}
 	all := inserts(t, b)
-	if len(all) != 2 || len(all[0].Rows) != 1 || all[0].Rows[0][11] != int64(999) || len(all[1].Rows) != 1 || all[1].Rows[0][0] != uint8(1) {
+	if len(all) != 2 || len(all[0].Rows) != 1 || all[0].Rows[0][13] != int64(999) || len(all[1].Rows) != 1 || all[1].Rows[0][0] != uint8(1) {
 		t.Errorf("got %v, want the last count and the tombstone", all)
 	}
 	if b.Rows() != 2 || b.Next()["lapwing.aggregates"][0] != 1000 || b.Next()["lapwing.profiles"][0] != 6 {

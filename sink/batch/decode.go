@@ -33,6 +33,9 @@ func (b *Batch) decode(r *Record) error {
 	case topics.Activity:
 		return b.activity(r)
 	case topics.Aggregates:
+		if record.IsSettings(r.Value) {
+			return b.settings(r)
+		}
 		return b.aggregate(r)
 	case topics.Definitions:
 		return b.definition(r)
@@ -99,8 +102,21 @@ func (b *Batch) aggregate(r *Record) error {
 	}
 	b.add(Aggregates, r, Row{
 		a.Definition, uint32(a.Lane), string(a.Measure), string(a.Grain), a.Period.Time(),
-		a.Event, a.Model, a.Stage, a.From, a.To, string(a.Cause), a.Count, money(a.Sum),
+		a.Event, a.Model, a.Stage, a.From, a.To, string(a.Cause), a.Segment, a.Platform, a.Count, money(a.Sum), squares(a.SumSquares),
 	})
+	return nil
+}
+
+func (b *Batch) settings(r *Record) error {
+	s, err := record.DecodeSettings(r.Value)
+	if err != nil {
+		return err
+	}
+	since := s.Since
+	if since.IsNone() {
+		since = 0
+	}
+	b.add(Settings, r, Row{uint32(s.Lane), since.Time(), s.Activity, s.SessionGap.Milliseconds(), s.CloseAfter.Milliseconds()})
 	return nil
 }
 
@@ -114,6 +130,8 @@ type definitionRecord struct {
 	ActivatedAt string          `json:"activated_at"`
 	Models      json.RawMessage `json:"models"`
 	Segments    json.RawMessage `json:"segments"`
+	Campaigns   json.RawMessage `json:"campaigns"`
+	Holdout     float64         `json:"global_holdout"`
 	Source      string          `json:"source"`
 }
 
@@ -136,7 +154,7 @@ func (b *Batch) definition(r *Record) error {
 		return fmt.Errorf("definition %q: time zone: %w", d.Name, err)
 	}
 	b.add(Definitions, r, Row{
-		d.Name, uint32(d.Version), d.Hash, d.Timezone, null(d.Currency), at.Time(), jsonList(d.Models), jsonList(d.Segments), d.Source,
+		d.Name, uint32(d.Version), d.Hash, d.Timezone, null(d.Currency), at.Time(), jsonList(d.Models), jsonList(d.Segments), jsonList(d.Campaigns), d.Holdout, d.Source,
 	})
 	return nil
 }
@@ -170,5 +188,7 @@ func list(all []string) []string {
 	}
 	return all
 }
+
+func squares(d ours.Squares) decimal.Decimal { return decimal.NewFromBigInt(d.Big(), -8) }
 
 func money(d ours.Decimal) decimal.Decimal { return decimal.New(int64(d), -4) }

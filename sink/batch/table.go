@@ -13,9 +13,11 @@ const (
 	StageChanges
 	SegmentChanges
 	Activity
+	Exposures
 	OrderItems
 	Refunds
 	Aggregates
+	Settings
 	Profiles
 	Unreadable
 	numTables
@@ -32,7 +34,7 @@ var tables = [numTables]struct {
 	name    string
 	columns []string // without place
 }{
-	Definitions: {"definitions_log", []string{"name", "version", "hash", "timezone", "currency", "activated_at", "models", "segments", "source"}},
+	Definitions: {"definitions_log", []string{"name", "version", "hash", "timezone", "currency", "activated_at", "models", "segments", "campaigns", "global_holdout", "source"}},
 	StageChanges: {"stage_changes_log", []string{
 		"id", "customer_id", "definition", "definition_version", "model", "sequence", "from", "to", "effective_at", "detected_at",
 		"since", "next_stage", "next_deadline", "merged_into", "backfill",
@@ -42,12 +44,19 @@ var tables = [numTables]struct {
 		"id", "customer_id", "definition", "definition_version", "segment", "sequence", "entered", "effective_at", "detected_at", "backfill",
 		"cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
 	}},
-	Activity: {"activity_log", []string{"customer_id", "event_time", "message_id", "type", "event", "occurrences", "stages", "segments", "currency", "products"}},
+	Activity: {"activity_log", []string{
+		"customer_id", "event_time", "message_id", "type", "event", "occurrences", "exposures", "stages", "segments",
+		"session_stages", "session_start", "platform", "currency", "products",
+	}},
+	Exposures: {"exposures_log", []string{"customer_id", "exposed_at", "campaign", "channel", "step", "machine", "message_id", "event", "_occurrence"}},
 	OrderItems: {"order_items_log", []string{
 		"customer_id", "event", "order_key", "item", "ordered_at", "product_id", "name", "category", "quantity", "price", "currency", "order_value",
 	}},
-	Refunds:    {"refunds_log", []string{"customer_id", "event", "order_key", "ordered_at", "refunded_at", "value", "message_id", "_occurrence"}},
-	Aggregates: {"aggregates_log", []string{"definition", "lane", "measure", "grain", "period", "event", "model", "stage", "from", "to", "cause", "count", "sum"}},
+	Refunds: {"refunds_log", []string{"customer_id", "event", "order_key", "ordered_at", "refunded_at", "value", "message_id", "_occurrence"}},
+	Aggregates: {"aggregates_log", []string{
+		"definition", "lane", "measure", "grain", "period", "event", "model", "stage", "from", "to", "cause", "segment", "platform", "count", "sum", "sum_squares",
+	}},
+	Settings:   {"settings_log", []string{"lane", "since", "activity", "session_gap_ms", "close_after_ms"}},
 	Profiles:   {"profiles_log", []string{"_deleted", "customer_id", "stages", "segments", "traits"}},
 	Unreadable: {"unreadable_log", []string{"reason", "value"}},
 }

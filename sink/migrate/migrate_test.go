@@ -132,7 +132,8 @@ func TestMigrations(t *testing.T) {
 	t.Run("contract", func(t *testing.T) {
 		have := names(t, conn, "SELECT name FROM system.tables WHERE database = 'migrated' AND engine = 'View'")
 		for _, want := range []string{
-			"stage_changes", "segment_changes", "profiles", "activity", "aggregates", "stage_intervals", "order_items", "definitions",
+			"stage_changes", "segment_changes", "assignments", "conversions", "profiles", "activity", "exposures", "aggregates",
+			"stage_intervals", "sessions", "order_items", "campaigns", "campaign_variants", "campaign_goals", "definitions", "rates", "settings", "activity_mode",
 			"kpi_stage_population", "kpi_flow", "kpi_time_in_stage", "kpi_reactivation", "kpi_churn", "kpi_repeat_rate", "kpi_new_to_second", "kpi_revenue_by_stage", "kpi_clock",
 		} {
 			if !slices.Contains(have, want) {

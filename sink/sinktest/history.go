@@ -55,6 +55,7 @@ type History struct {
 	Orders     []Order
 	Activity   []record.Activity
 	Aggregates []record.Aggregate // the last values
+	Settings   []record.Settings
 	Profiles   []record.Profile
 	Ended      []string // customers whose profile became a tombstone
 }
@@ -85,6 +86,11 @@ func New(seed uint64, zone *time.Location, size Size) *History {
 		h.profile(rng, customer, c)
 	}
 	h.aggregate()
+	for lane := range int32(Lanes) {
+		h.Settings = append(h.Settings, record.Settings{
+			Lane: lane, Since: instant.None, Activity: "all", SessionGap: 30 * time.Minute, CloseAfter: 35 * day,
+		})
+	}
 	return h
 }
 
@@ -186,6 +192,13 @@ func (h *History) orders(rng *rand.Rand, customer string, n int) {
 			CustomerID: customer, EventTime: at, MessageID: fmt.Sprintf("order-%s-%d", customer, i), Type: "track", Event: "Order Completed",
 			Occurrence: []record.Occurrence{{Event: o.Event, At: at, Value: o.Value, HasValue: true, Key: o.Key}},
 			Stages:     o.Stages, Segments: []string{"country=FR"}, Currency: "EUR",
+			SessionStart: at.Add(-time.Duration(rng.IntN(3)) * 10 * time.Minute), SessionStages: o.Stages, Platform: []string{"", "app", "site"}[rng.IntN(3)],
+		}
+		for range max(0, rng.IntN(6)-3) {
+			a.Exposures = append(a.Exposures, record.Exposure{
+				Campaign: []string{"", "winback"}[rng.IntN(2)], Channel: []string{"email", "push"}[rng.IntN(2)],
+				Step: []string{"delivered", "opened", "clicked"}[rng.IntN(3)], Machine: rng.IntN(4) == 0,
+			})
 		}
 		if o.Products > 0 {
 			type product struct {
@@ -204,7 +217,7 @@ func (h *History) orders(rng *rand.Rand, customer string, n int) {
 			part := decimal.Decimal(rng.Int64N(int64(o.Value)/3 + 1))
 			o.Refunds = append(o.Refunds, part)
 			h.Activity = append(h.Activity, record.Activity{
-				CustomerID: customer, EventTime: at.Add(time.Hour), Type: "track", Event: "Order Refunded", Currency: "EUR", Stages: o.Stages,
+				CustomerID: customer, EventTime: at.Add(time.Hour), Type: "track", Event: "Order Refunded", Currency: "EUR", Stages: o.Stages, SessionStart: at.Add(time.Hour),
 				Occurrence: []record.Occurrence{{Event: o.Event, At: at, Value: -part, HasValue: true, Key: o.Key, Refund: true}},
 			})
 		}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kpi_test
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+	"lapwing/sink/batch"
+	"lapwing/sink/sinktest"
+)
+
+// campaigns are as the stream writes them into a definition's record.
+const campaigns = `{"name":"shop","version":2,"activated_at":"1997-01-01T00:00:00Z","timezone":"UTC","currency":"EUR","global_holdout":0.05,"models":[],"segments":[],"campaigns":[
+	{"name":"winback","audience":"in_stage('value', 'at_risk')","salt":"pepper","holdout":0.1,
+	 "variants":[{"name":"short","share":0.45,"properties":[{"name":"length","value":"short"},{"name":"tone","value":"kind"}]},{"name":"long","share":0.45,"properties":[]}],
+	 "goals":[{"name":"bought","event":"purchase","when":"","within_ms":1209600000,"value":"total","baseline":true},{"name":"moved","event":"","when":"in_stage('value', 'new')","within_ms":1,"value":"","baseline":false}],
+	 "every_ms":2592000000,"start":"1997-02-01T00:00:00Z","end":"","exclude":["spring"],"consent":"email","max":3,"journey":"back","step":"one",
+	 "cost":{"per":"delivered","amount":"0.002","fixed":"500","currency":"EUR"},"margin":"0.4"},
+	{"name":"spring","audience":"","salt":"spring","holdout":0,"variants":[],"goals":[],"every_ms":0,"start":"","end":"","exclude":[],"consent":"","max":0,"journey":"","step":"","cost":{"per":"","amount":"","fixed":"","currency":""},"margin":""}]}`
+
+// TestCampaignsOfTheLiveDefinition: the views show what the definition's record says,
+// with null for what was left out, and one row for each arm and goal.
+func TestCampaignsOfTheLiveDefinition(t *testing.T) {
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "campaign_views")
+	ctx := context.Background()
+	if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: []byte(campaigns)}}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"SELECT * FROM campaign_views.campaigns ORDER BY position": `('winback',1,'in_stage(\'value\', \'at_risk\')','pepper',0.1,['short','long'],['bought','moved'],2592000000,'1997-02-01 00:00:00.000',NULL,['spring'],'email',3,'back','one','delivered',0.002,500,'EUR',0.4)
+('spring',2,NULL,'spring',0,[],[],0,NULL,NULL,[],NULL,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+`,
+		"SELECT * FROM campaign_views.campaign_variants ORDER BY campaign, position": `('winback',NULL,true,0,0.1,{})
+('winback','short',false,1,0.45,{'length':'short','tone':'kind'})
+('winback','long',false,2,0.45,{})
+`,
+		"SELECT * FROM campaign_views.campaign_goals ORDER BY campaign, position": `('winback','bought',1,'purchase',NULL,1209600000,'total',true)
+('winback','moved',2,NULL,'in_stage(\'value\', \'new\')',1,'none',false)
+`,
+		"SELECT global_holdout FROM campaign_views.live_definition": "(0.05)\n",
+	} {
+		got, err := d.Text(ctx, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%s:\n%swant\n%s", query, got, want)
+		}
+	}
+}
+
+// TestFactsAgainstTheHistory: activity, exposures and sessions are those of the
+// messages, whatever the order of the inserts, how they are cut, and how often they come.
+func TestFactsAgainstTheHistory(t *testing.T) {
+	h := sinktest.New(9, time.UTC, sinktest.Size{Customers: 20, Changes: 4, Orders: 12})
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "facts")
+	arrive(t, d, h.Records(1), rand.New(rand.NewPCG(9, 1)))
+	type key struct {
+		customer string
+		start    instant.Instant
+	}
+	type session struct {
+		first, last     instant.Instant
+		messages, pages int
+		stages          []record.StageAt
+	}
+	var activity, exposures, sessions lines
+	open := map[key]*session{}
+	for i := range h.Activity {
+		a := &h.Activity[i]
+		activity.add(a.CustomerID, stamp(a.EventTime), null(a.MessageID), len(a.Occurrence), len(a.Exposures), stageOf(a.Stages, "value"), stageOf(a.SessionStages, "engagement"), len(a.SessionStages), stamp(a.SessionStart), a.Platform)
+		for k, e := range a.Exposures {
+			exposures.add(a.CustomerID, stamp(a.EventTime), e.Campaign, e.Channel, e.Step, e.Machine, null(a.MessageID), a.Event, k)
+		}
+		s := open[key{a.CustomerID, a.SessionStart}]
+		if s == nil {
+			s = &session{first: a.EventTime, last: a.EventTime, stages: a.SessionStages}
+			open[key{a.CustomerID, a.SessionStart}] = s
+		}
+		s.first, s.last = min(s.first, a.EventTime), max(s.last, a.EventTime)
+		s.messages++
+		if a.Type == "page" || a.Type == "screen" {
+			s.pages++
+		}
+	}
+	for k := range maps.Keys(open) {
+		s := open[k]
+		sessions.add(k.customer, stamp(k.start), stamp(s.first), stamp(s.last), s.messages, s.pages, stageOf(s.stages, "value"))
+	}
+	for _, c := range []struct {
+		query string
+		want  lines
+	}{
+		{"SELECT customer_id, event_time, message_id, length(occurrences), length(exposures), stages['value'], session_stages['engagement'], length(session_stages), session_start, platform FROM facts.activity", activity},
+		{"SELECT customer_id, exposed_at, campaign, channel, step, machine, message_id, event, _occurrence FROM facts.exposures", exposures},
+		{"SELECT customer_id, session_start, started_at, ended_at, messages, pages, stages['value'] FROM facts.sessions", sessions},
+		{"SELECT activity, since FROM facts.activity_mode", lines{"('all','1970-01-01 00:00:00.000')"}},
+	} {
+		got, err := d.Text(context.Background(), c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := lines(strings.Split(strings.TrimSuffix(got, "\n"), "\n"))
+		if len(c.want) == 0 {
+			t.Fatalf("%s: nothing to compare with", c.query)
+		}
+		if have.text() != c.want.text() {
+			t.Errorf("%s:\n%s\nwant\n%s", c.query, have.text(), c.want.text())
+		}
+	}
+}
+
+// stageOf is the stage held in a model; empty if none.
+func stageOf(stages []record.StageAt, model string) string {
+	for _, s := range stages {
+		if s.Model == model {
+			return s.Stage
+		}
+	}
+	return ""
+}
