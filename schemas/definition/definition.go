@@ -40,9 +40,13 @@ type Definition struct {
 	Events       []Event
 	Models       []Model
 	Segments     []Segment
-	Campaigns    []Text // the names, until campaigns are understood; their place is what an error names
-	CampaignsPos Pos    // of the key `campaigns`
-	Messages     []Message
+	Campaigns    []Campaign
+	CampaignsPos Pos // of the key `campaigns`; zero if it was left out
+	// GlobalHoldout is the share of customers kept out of every campaign, in hundredths
+	// of a percent.
+	GlobalHoldout    int
+	GlobalHoldoutPos Pos // of the key `global_holdout`; zero if it was left out
+	Messages         []Message
 }
 
 // Message tells which messages are exposures: that something was sent to a
@@ -52,6 +56,7 @@ type Message struct {
 	Channel  Text
 	Step     Text
 	Campaign Text // CEL path or expression over the message
+	Machine  Text // CEL over the message: true if a machine did it, not a person; zero: none is known to
 }
 
 // Param is a named constant that conditions read as params.NAME.

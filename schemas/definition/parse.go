@@ -5,12 +5,9 @@ package definition
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strconv"
 	"time"
 	_ "time/tzdata" // time zones must be known on machines that have none installed
-
-	"lapwing/schemas/instant"
 )
 
 // Parse reads a definition. The problems are all that can be said without
@@ -83,8 +80,6 @@ func (r *fileReader) read(root *node) {
 	r.readMessages(f)
 }
 
-var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
-
 func (r *fileReader) readHeader(f *fields) {
 	d := r.d
 	if n := f.require("lapwing"); n != nil {
@@ -121,13 +116,7 @@ func (r *fileReader) readHeader(f *fields) {
 		}
 	}
 	if n := f.get("currency"); n != nil {
-		if t, ok := r.text(n, "`currency`"); ok {
-			if !currencyCode.MatchString(t.Value) {
-				r.add(t.Pos, "currency %s is no ISO 4217 code: expected three capitals, such as EUR%s", quote(t.Value), suggestCurrency(t.Value))
-			} else {
-				d.Currency = t.Value
-			}
-		}
+		d.Currency = r.currency(n)
 	}
 	d.Dedupe = r.duration(f.get("dedupe"), "`dedupe`", orZero, defaultDedupe)
 	d.DedupePos = f.key("dedupe").Pos
@@ -138,39 +127,7 @@ func (r *fileReader) readHeader(f *fields) {
 			d.AnonymousRetention = r.duration(rf.require("anonymous"), "`anonymous`", aboveZero, defaultAnonymous)
 		}
 	}
-	d.PublishFrom = instant.None
-	if n := f.get("publish_from"); n != nil {
-		if t, ok := r.text(n, "`publish_from`"); ok {
-			if at, ok := instant.Parse(t.Value); ok {
-				d.PublishFrom = at
-			} else {
-				r.add(t.Pos, "`publish_from` %s is no time from 1970 to 2200: expected RFC 3339, such as 2026-03-01T00:00:00Z, or a date", quote(t.Value))
-			}
-		}
-	}
-}
-
-// readCampaigns keeps the names of campaigns and says, once, that this version
-// cannot run them: half a definition must never go live.
-func (r *fileReader) readCampaigns(f *fields) {
-	if n := f.get("campaigns"); n != nil {
-		r.d.CampaignsPos = f.key("campaigns").Pos
-		for _, item := range n.items {
-			for _, e := range item.entries {
-				if e.key.Value == "name" && e.value.kind == scalar {
-					r.d.Campaigns = append(r.d.Campaigns, e.value.text)
-				}
-			}
-		}
-	}
-	switch campaigns, holdout := f.given("campaigns"), f.given("global_holdout"); {
-	case campaigns && holdout:
-		r.add(f.key("campaigns").Pos, "campaigns and `global_holdout` are not understood by this version yet: take them out")
-	case campaigns:
-		r.add(f.key("campaigns").Pos, "campaigns are not understood by this version yet: take them out")
-	case holdout:
-		r.add(f.key("global_holdout").Pos, "`global_holdout` is not understood by this version yet: take it out")
-	}
+	d.PublishFrom = r.time(f.get("publish_from"), "`publish_from`")
 }
 
 func (r *fileReader) readMessages(f *fields) {
@@ -180,7 +137,7 @@ func (r *fileReader) readMessages(f *fields) {
 	}
 	r.warn(f.key("messages").Pos, "nothing reads `messages` in this version yet")
 	for _, item := range r.items(n, "`messages`") {
-		mf, ok := r.fields(item, "a message", "match", "channel", "step", "campaign")
+		mf, ok := r.fields(item, "a message", "match", "channel", "step", "campaign", "machine")
 		if !ok {
 			continue
 		}
@@ -195,6 +152,7 @@ func (r *fileReader) readMessages(f *fields) {
 			m.Step, _ = r.name(v, "step")
 		}
 		m.Campaign = r.condition(mf.require("campaign"), "`campaign`")
+		m.Machine = r.condition(mf.get("machine"), "`machine`")
 		r.d.Messages = append(r.d.Messages, m)
 	}
 }

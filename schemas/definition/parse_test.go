@@ -28,22 +28,6 @@ func contract(t testing.TB) []byte {
 	return source
 }
 
-// withoutCampaigns is source without its top-level key `campaigns`, each line of
-// it left empty so that the others keep their numbers.
-func withoutCampaigns(source []byte) []byte {
-	lines := strings.Split(string(source), "\n")
-	inside := false
-	for i, line := range lines {
-		if line != "" && line[0] != ' ' {
-			inside = strings.HasPrefix(line, "campaigns:")
-		}
-		if inside {
-			lines[i] = ""
-		}
-	}
-	return []byte(strings.Join(lines, "\n"))
-}
-
 // mustParse fails the test on any error; warnings pass.
 func mustParse(t testing.TB, source string) *definition.Definition {
 	t.Helper()
@@ -75,7 +59,7 @@ func values(texts []definition.Text) []string {
 }
 
 func TestTheContractsExampleFieldByField(t *testing.T) {
-	source := withoutCampaigns(contract(t))
+	source := contract(t)
 	d := mustParse(t, string(source))
 	check := func(what string, got, want any) {
 		t.Helper()
@@ -155,23 +139,90 @@ func TestTheContractsExampleFieldByField(t *testing.T) {
 	check("message.Campaign", message.Campaign.Value, "properties.campaign_id")
 }
 
-func TestCampaignsAreRefusedOnceAndMessagesSaidToBeUnread(t *testing.T) {
+func TestTheContractsCampaignsFieldByField(t *testing.T) {
 	d, problems := definition.Parse("def.yaml", contract(t))
-	if d != nil {
-		t.Error("a definition with campaigns was accepted: half of it would run")
+	if got, want := report(problems), "39:1: warning: nothing reads `messages` in this version yet\n"; got != want || d == nil {
+		t.Fatalf("problems:\n%swant:\n%s", got, want)
 	}
-	const want = "27:1: campaigns are not understood by this version yet: take them out\n" +
-		"39:1: warning: nothing reads `messages` in this version yet\n"
-	if got := report(problems); got != want {
-		t.Errorf("problems:\n%swant:\n%s", got, want)
+	if d.CampaignsPos != (definition.Pos{Line: 27, Column: 1}) {
+		t.Errorf("CampaignsPos = %v", d.CampaignsPos)
 	}
-	part, _ := definition.ParsePartial("def.yaml", contract(t))
-	if got := values(part.Campaigns); !reflect.DeepEqual(got, []string{"winback", "spring-mail"}) {
-		t.Errorf("campaigns = %q", got)
+	want := []string{
+		"winback: audience in_stage('value', 'at_risk'), salt winback, holdout 1000, short 4500 length=short, long 4500 length=long, " +
+			"bought: event purchase within 336h0m0s value total, moved_up: when in_stage('value', 'active') within 720h0m0s",
+		"spring-mail: assigned [{track Campaign Assigned }] where properties.campaign_id == 'spring-mail' variant properties.variant holdout properties.control, salt spring-mail, holdout 0, " +
+			"visited: event visit within 336h0m0s",
 	}
-	if part.CampaignsPos != (definition.Pos{Line: 27, Column: 1}) {
-		t.Errorf("CampaignsPos = %v", part.CampaignsPos)
+	for i, c := range d.Campaigns {
+		if got := campaign(c); got != want[i] {
+			t.Errorf("campaign %d:\n%s\nwant\n%s", i, got, want[i])
+		}
 	}
+}
+
+// campaign is a campaign as one line, of what was given.
+func campaign(c definition.Campaign) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:", c.Name.Value)
+	if !c.Audience.IsZero() {
+		fmt.Fprintf(&b, " audience %s,", c.Audience.Value)
+	}
+	if a := c.Assigned; a != nil {
+		fmt.Fprintf(&b, " assigned %v where %s variant %s holdout %s,", a.Match, a.Where.Value, a.Variant.Value, a.Holdout.Value)
+	}
+	fmt.Fprintf(&b, " salt %s, holdout %d", c.Salt.Value, c.Holdout)
+	for _, v := range c.Variants {
+		fmt.Fprintf(&b, ", %s %d", v.Name.Value, v.Share)
+		for _, p := range v.Properties {
+			fmt.Fprintf(&b, " %s=%s", p.Name.Value, p.Value.Value)
+		}
+	}
+	for _, g := range c.Goals {
+		fmt.Fprintf(&b, ", %s:", g.Name.Value)
+		if !g.Event.IsZero() {
+			fmt.Fprintf(&b, " event %s", g.Event.Value)
+		}
+		if !g.When.IsZero() {
+			fmt.Fprintf(&b, " when %s", g.When.Value)
+		}
+		fmt.Fprintf(&b, " within %s", g.Within)
+		if g.Value != definition.NoValue {
+			fmt.Fprintf(&b, " value %s", g.Value)
+		}
+		if g.Baseline {
+			b.WriteString(" baseline")
+		}
+	}
+	if c.Every > 0 {
+		fmt.Fprintf(&b, ", every %s", c.Every)
+	}
+	if !c.Start.IsNone() {
+		fmt.Fprintf(&b, ", start %s", c.Start)
+	}
+	if !c.End.IsNone() {
+		fmt.Fprintf(&b, ", end %s", c.End)
+	}
+	if len(c.Exclude) > 0 {
+		fmt.Fprintf(&b, ", exclude %s", values(c.Exclude))
+	}
+	for _, f := range []struct {
+		what  string
+		value definition.Text
+	}{{"consent", c.Consent}, {"journey", c.Journey}, {"step", c.Step}} {
+		if !f.value.IsZero() {
+			fmt.Fprintf(&b, ", %s %s", f.what, f.value.Value)
+		}
+	}
+	if c.Max > 0 {
+		fmt.Fprintf(&b, ", max %d", c.Max)
+	}
+	if c.Cost != nil {
+		fmt.Fprintf(&b, ", cost per %s %d, fixed %d, %s", c.Cost.Per.Value, c.Cost.Amount, c.Cost.Fixed, c.Cost.Currency)
+	}
+	if c.HasMargin {
+		fmt.Fprintf(&b, ", margin %d", c.Margin)
+	}
+	return b.String()
 }
 
 // minimal is the least definition, to which tests add lines.
@@ -224,10 +275,61 @@ events:
   later: {from: again, gap: 3660d, first: true}
 `
 
+// campaigns uses all that a campaign may leave out.
+const campaigns = minimal + `currency: USD
+global_holdout: 2.5%
+events: {purchase: {match: Order Completed}, visit: {match: {type: page}}}
+campaigns:
+  - name: a
+    audience: in_segment('all')
+    salt: 7
+    variants: {x: 33.33%, y: {share: 66.67%, tone: warm, length: 2, urgent: true}}
+    goals:
+      - {name: bought, event: purchase, within: 14d, value: first}
+      - {name: more, event: visit, within: 2w, baseline: true}
+      - {name: spent, event: purchase, within: 2w, value: total, baseline: true}
+    every: 30d
+    start: 2026-03-01
+    end: 2026-04-01T00:00:00+02:00
+    exclude: [b]
+    consent: email
+    max: 3
+    journey: spring
+    step: "1"
+    cost: {per: delivered, amount: 0.002, fixed: 500, currency: EUR}
+    margin: 40%
+  - name: b
+    assigned: {match: [Campaign Assigned, {type: group}]}
+    variants: {x: 50%, y: 50.0%}
+    cost: {fixed: 1}
+`
+
+func TestAllThatACampaignMayHave(t *testing.T) {
+	d := mustParse(t, campaigns)
+	if d.GlobalHoldout != 250 || d.GlobalHoldoutPos != (definition.Pos{Line: 7, Column: 1}) {
+		t.Errorf("global_holdout %d at %v", d.GlobalHoldout, d.GlobalHoldoutPos)
+	}
+	want := []string{
+		"a: audience in_segment('all'), salt 7, holdout 0, x 3333, y 6667 tone=warm length=2 urgent=true, " +
+			"bought: event purchase within 336h0m0s value first, more: event visit within 336h0m0s baseline, spent: event purchase within 336h0m0s value total baseline, " +
+			"every 720h0m0s, start 2026-03-01T00:00:00Z, end 2026-03-31T22:00:00Z, exclude [b], consent email, journey spring, step 1, max 3, cost per delivered 20, fixed 5000000, EUR, margin 4000",
+		"b: assigned [{track Campaign Assigned } {group  }] where  variant  holdout , salt b, holdout 0, x 5000, y 5000, cost per  0, fixed 10000, USD",
+	}
+	for i, c := range d.Campaigns {
+		if got := campaign(c); got != want[i] {
+			t.Errorf("campaign %d:\n%s\nwant\n%s", i, got, want[i])
+		}
+	}
+}
+
 // accepted are definitions that are fine.
 var accepted = []string{
 	minimal,
 	everything,
+	campaigns,
+	minimal + "campaigns: [{name: c, audience: x, variants: {a: 100%}, cost: {per: sent, amount: 0}}]\n",
+	minimal + "campaigns: [{name: c, audience: x, holdout: 100%, variants: {a: 0%}}]\n",
+	minimal + "messages: [{match: A, channel: email, step: opened, campaign: properties.c, machine: properties.bot}]\n",
 	minimal + "publish_from: 2026-03-01\n",
 	minimal + "traits: {age: number, email: text, vip: bool, Renewal Date: time, tags: list}\n",
 	minimal + "models: [{name: m, stages: [{stage: a, when: known('x')}, {stage: b, when: true}]}]\n",
@@ -288,7 +390,7 @@ func TestDateAloneIsMidnightUTC(t *testing.T) {
 }
 
 func TestByteOrderMarkAndLineEndsAreFine(t *testing.T) {
-	source := string(withoutCampaigns(contract(t)))
+	source := string(contract(t))
 	want := mustParse(t, source)
 	for name, changed := range map[string]string{
 		"BOM":          "\ufeff" + source,

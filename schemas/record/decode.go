@@ -120,7 +120,19 @@ type recordJSON struct {
 	NextDeadline      moment  `json:"next_deadline"`
 	MergedInto        *string `json:"merged_into"`
 	Backfill          bool    `json:"backfill"`
-	Cause             struct {
+
+	Campaign   string          `json:"campaign"`
+	Goal       string          `json:"goal"`
+	Variant    *string         `json:"variant"`
+	Holdout    bool            `json:"holdout"`
+	Round      int64           `json:"round"`
+	AssignedAt moment          `json:"assigned_at"`
+	Value      amount          `json:"value"`
+	Currency   *string         `json:"currency"`
+	Stages     members[string] `json:"stages"`
+	Segments   []string        `json:"segments"`
+
+	Cause struct {
 		Type      CauseType `json:"type"`
 		Condition *string   `json:"condition"`
 		Left      *string   `json:"left"`
@@ -137,12 +149,12 @@ func orEmpty(s *string) string {
 	return *s
 }
 
-// DecodeRecord reads a stage change or segment change. Any other kind is ErrKind;
-// a record without an id, a customer, a name, an effective_at or a detected_at is
+// DecodeRecord reads a stage change, segment change, assignment or conversion. Any
+// other kind is ErrKind; a record without an id, a customer, a name, an effective_at or a detected_at is
 // an error as well.
 func DecodeRecord(b []byte) (Record, error) {
 	var w recordJSON
-	if err := unmarshal(b, &w, StageChange, SegmentChange); err != nil {
+	if err := unmarshal(b, &w, StageChange, SegmentChange, Assignment, Conversion); err != nil {
 		return Record{}, fmt.Errorf("decode record: %w", err)
 	}
 	r := Record{
@@ -163,27 +175,50 @@ func DecodeRecord(b []byte) (Record, error) {
 			EventTime: w.Cause.EventTime.instant(),
 		},
 	}
-	if r.Kind == StageChange {
+	switch r.Kind {
+	case StageChange:
 		r.Model, r.From, r.To = w.Model, orEmpty(w.From), orEmpty(w.To)
 		r.Since, r.NextDeadline = w.Since.instant(), w.NextDeadline.instant()
 		r.NextStage, r.MergedInto = orEmpty(w.NextStage), orEmpty(w.MergedInto)
-	} else {
+	case Assignment, Conversion:
+		r.Campaign, r.Variant, r.Holdout, r.Round = w.Campaign, orEmpty(w.Variant), w.Holdout, w.Round
+		for _, s := range w.Stages {
+			r.Stages = append(r.Stages, StageAt{Model: s.name, Stage: s.value})
+		}
+		if len(w.Segments) > 0 {
+			r.Segments = w.Segments
+		}
+		if r.Kind == Conversion {
+			r.Goal, r.AssignedAt = w.Goal, w.AssignedAt.instant()
+			r.Value, r.HasValue, r.Currency = w.Value.value, w.Value.ok, orEmpty(w.Currency)
+		}
+	default:
 		r.Segment, r.Entered = w.Segment, w.Entered
 	}
 	if n, err := hex.Decode(r.ID[:], []byte(w.ID[:min(len(w.ID), 2*len(r.ID))])); err != nil || n != len(r.ID) || len(w.ID) != 2*n {
 		return Record{}, fmt.Errorf("decode record: id %q is no %d hex digits", w.ID, 2*len(r.ID))
 	}
-	if r.CustomerID == "" || r.Name() == "" || r.EffectiveAt.IsNone() || r.DetectedAt.IsNone() {
+	named := r.Name() != ""
+	if r.Kind == Conversion {
+		named = r.Campaign != "" && r.Goal != "" && !r.AssignedAt.IsNone()
+	}
+	if r.CustomerID == "" || !named || r.EffectiveAt.IsNone() || r.DetectedAt.IsNone() {
 		return Record{}, fmt.Errorf("decode record %s: customer_id, %s, effective_at and detected_at must be there", r.ID, nameField(r.Kind))
 	}
 	return r, nil
 }
 
 func nameField(k Kind) string {
-	if k == StageChange {
+	switch k {
+	case StageChange:
 		return "model"
+	case Assignment:
+		return "campaign"
+	case Conversion:
+		return "campaign, goal, assigned_at"
+	default:
+		return "segment"
 	}
-	return "segment"
 }
 
 // DecodeProfile reads a profile. Its stages keep the order they are written in; an

@@ -73,6 +73,29 @@ func goldens(t testing.TB) []golden {
 			EffectiveAt: at(t, "1997-02-01T00:00:00Z"), DetectedAt: at(t, "1997-02-02T00:00:00Z"),
 			Cause: record.Cause{Type: record.CauseLateEvent, Left: "trait('country')", Event: "identify", MessageID: "m-2", EventTime: at(t, "1997-01-15T00:00:00Z")},
 		}), asRecord, true},
+		{"assignment.json", change(record.Record{
+			Kind: record.Assignment, Campaign: "winback", Sequence: 1, Variant: "short", Round: 1,
+			EffectiveAt: at(t, "1997-04-01T00:00:00Z"), DetectedAt: at(t, "1997-04-01T00:00:01.250Z"),
+			Stages: []record.StageAt{{Model: "value", Stage: "at_risk"}}, Segments: []string{"big_spenders", "country=FR"},
+			Cause: record.Cause{Type: record.CauseDeadline, Condition: "in_stage('value', 'at_risk')", EventTime: instant.None},
+		}), asRecord, true},
+		{"assignment_holdout.json", change(record.Record{
+			Kind: record.Assignment, Campaign: "spring-mail", Sequence: 2, Holdout: true, Round: 2, Backfill: true,
+			EffectiveAt: at(t, "1997-04-01T00:00:00Z"), DetectedAt: at(t, "1997-04-01T00:00:00Z"),
+			Cause: record.Cause{Type: record.CauseEvent, Event: "Campaign Assigned", MessageID: "m-3", EventTime: at(t, "1997-04-01T00:00:00Z")},
+		}), asRecord, true},
+		{"conversion.json", change(record.Record{
+			Kind: record.Conversion, Campaign: "winback", Goal: "bought", Sequence: 2, Variant: "short", Round: 1,
+			EffectiveAt: at(t, "1997-04-15T00:00:00Z"), DetectedAt: at(t, "1997-04-15T00:00:01Z"), AssignedAt: at(t, "1997-04-01T00:00:00Z"),
+			Value: 293_300, HasValue: true, Currency: "USD",
+			Stages: []record.StageAt{{Model: "value", Stage: "at_risk"}}, Segments: []string{"big_spenders", "country=FR"},
+			Cause: record.Cause{Type: record.CauseDeadline, EventTime: instant.None},
+		}), asRecord, true},
+		{"conversion_holdout.json", change(record.Record{
+			Kind: record.Conversion, Campaign: "winback", Goal: "moved_up", Sequence: 1, Holdout: true, Round: 3,
+			EffectiveAt: at(t, "1997-04-02T00:00:00Z"), DetectedAt: at(t, "1997-04-02T00:00:00Z"), AssignedAt: at(t, "1997-04-01T00:00:00Z"),
+			Cause: record.Cause{Type: record.CauseEvent, Condition: "in_stage('value', 'active')", Event: "Order Completed", MessageID: "m-4", EventTime: at(t, "1997-04-02T00:00:00Z")},
+		}), asRecord, true},
 		{"profile.json", &record.Profile{
 			CustomerID: "u1",
 			Stages: []record.ProfileStage{

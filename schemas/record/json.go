@@ -22,21 +22,37 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = AppendString(dst, r.Definition)
 	dst = append(dst, `,"definition_version":`...)
 	dst = strconv.AppendInt(dst, r.DefinitionVersion, 10)
-	if r.Kind == StageChange {
+	switch r.Kind {
+	case StageChange:
 		dst = append(dst, `,"model":`...)
 		dst = AppendString(dst, r.Model)
-	} else {
+	case Assignment, Conversion:
+		dst = append(dst, `,"campaign":`...)
+		dst = AppendString(dst, r.Campaign)
+		if r.Kind == Conversion {
+			dst = append(dst, `,"goal":`...)
+			dst = AppendString(dst, r.Goal)
+		}
+	default:
 		dst = append(dst, `,"segment":`...)
 		dst = AppendString(dst, r.Segment)
 	}
 	dst = append(dst, `,"sequence":`...)
 	dst = strconv.AppendInt(dst, r.Sequence, 10)
-	if r.Kind == StageChange {
+	switch r.Kind {
+	case StageChange:
 		dst = append(dst, `,"from":`...)
 		dst = appendNullable(dst, r.From)
 		dst = append(dst, `,"to":`...)
 		dst = appendNullable(dst, r.To)
-	} else {
+	case Assignment, Conversion:
+		dst = append(dst, `,"variant":`...)
+		dst = appendNullable(dst, r.Variant)
+		dst = append(dst, `,"holdout":`...)
+		dst = strconv.AppendBool(dst, r.Holdout)
+		dst = append(dst, `,"round":`...)
+		dst = strconv.AppendInt(dst, r.Round, 10)
+	default:
 		dst = append(dst, `,"entered":`...)
 		dst = strconv.AppendBool(dst, r.Entered)
 	}
@@ -44,7 +60,8 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = AppendInstant(dst, r.EffectiveAt)
 	dst = append(dst, `,"detected_at":`...)
 	dst = AppendInstant(dst, r.DetectedAt)
-	if r.Kind == StageChange {
+	switch r.Kind {
+	case StageChange:
 		dst = append(dst, `,"since":`...)
 		dst = AppendInstant(dst, r.Since)
 		dst = append(dst, `,"next_stage":`...)
@@ -55,6 +72,21 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 			dst = append(dst, `,"merged_into":`...)
 			dst = AppendString(dst, r.MergedInto)
 		}
+	case Assignment:
+		dst = r.appendMembership(dst)
+	case Conversion:
+		dst = append(dst, `,"assigned_at":`...)
+		dst = AppendInstant(dst, r.AssignedAt)
+		dst = append(dst, `,"value":`...)
+		if r.HasValue {
+			dst = r.Value.AppendJSON(dst)
+		} else {
+			dst = append(dst, "null"...)
+		}
+		dst = append(dst, `,"currency":`...)
+		dst = appendNullable(dst, r.Currency)
+		dst = r.appendMembership(dst)
+	default:
 	}
 	dst = append(dst, `,"backfill":`...)
 	dst = strconv.AppendBool(dst, r.Backfill)
@@ -71,6 +103,39 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"event_time":`...)
 	dst = AppendInstant(dst, r.Cause.EventTime)
 	return append(dst, `}}`...)
+}
+
+// appendMembership appends where the customer was at the assignment.
+func (r *Record) appendMembership(dst []byte) []byte {
+	dst = append(dst, `,"stages":`...)
+	dst = appendStages(dst, r.Stages)
+	dst = append(dst, `,"segments":`...)
+	return appendStrings(dst, r.Segments)
+}
+
+// appendStages appends {model: stage}.
+func appendStages(dst []byte, stages []StageAt) []byte {
+	dst = append(dst, '{')
+	for i, s := range stages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s.Model)
+		dst = append(dst, ':')
+		dst = AppendString(dst, s.Stage)
+	}
+	return append(dst, '}')
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s)
+	}
+	return append(dst, ']')
 }
 
 // AppendInstant appends i as a JSON string, or null.

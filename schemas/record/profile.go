@@ -249,23 +249,11 @@ func (a *Activity) AppendJSON(dst []byte) []byte {
 		dst = strconv.AppendBool(dst, o.Refund)
 		dst = append(dst, '}')
 	}
-	dst = append(dst, `],"stages":{`...)
-	for i, s := range a.Stages {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendString(dst, s.Model)
-		dst = append(dst, ':')
-		dst = AppendString(dst, s.Stage)
-	}
-	dst = append(dst, `},"segments":[`...)
-	for i, s := range a.Segments {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendString(dst, s)
-	}
-	dst = append(dst, `],"currency":`...)
+	dst = append(dst, `],"stages":`...)
+	dst = appendStages(dst, a.Stages)
+	dst = append(dst, `,"segments":`...)
+	dst = appendStrings(dst, a.Segments)
+	dst = append(dst, `,"currency":`...)
 	dst = appendNullable(dst, a.Currency)
 	dst = append(dst, `,"products":`...)
 	if len(a.Products) == 0 {

@@ -13,13 +13,14 @@ import (
 	"encoding/hex"
 	"strconv"
 
+	"lapwing/schemas/decimal"
 	"lapwing/schemas/instant"
 )
 
 // Kind is the kind of a public record, as printed in its field "kind".
 type Kind string
 
-// The kinds of records. Assignments and conversions belong to campaigns.
+// The kinds of records.
 const (
 	StageChange   Kind = "stage_change"
 	SegmentChange Kind = "segment_change"
@@ -68,7 +69,7 @@ type Record struct {
 	CustomerID        string
 	Definition        string
 	DefinitionVersion int64
-	Sequence          int64 // from 1, per customer and model (segment)
+	Sequence          int64 // from 1, per customer and model (segment; campaign; campaign and goal)
 	EffectiveAt       instant.Instant
 	DetectedAt        instant.Instant
 	Backfill          bool
@@ -85,27 +86,52 @@ type Record struct {
 	// segment_change
 	Segment string
 	Entered bool
+
+	// assignment and conversion
+	Campaign string
+	Variant  string // empty (null) in the holdout
+	Holdout  bool
+	Round    int64     // from 1, per customer and campaign
+	Stages   []StageAt // at the assignment, in the order of the definition
+	Segments []string  // at the assignment, sorted by bytes
+
+	// conversion
+	Goal       string
+	AssignedAt instant.Instant
+	Value      decimal.Decimal // if HasValue, else null
+	HasValue   bool
+	Currency   string // of Value; empty (null) if it is no money
 }
 
-// Name is what the sequence counts within: the model or the segment.
+// Name is what the sequence counts within: the model, the segment, the campaign, or
+// campaign and goal with a slash between them.
 func (r *Record) Name() string {
-	if r.Kind == StageChange {
+	switch r.Kind {
+	case StageChange:
 		return r.Model
+	case Assignment:
+		return r.Campaign
+	case Conversion:
+		return r.Campaign + "/" + r.Goal
+	default:
+		return r.Segment
 	}
-	return r.Segment
 }
 
 // SetID computes the record's id from its other fields: the first 16 bytes of
 // SHA-256 over definition, kind, name, customer, sequence, from, to and
 // effective_at as printed, each followed by a zero byte. For segment changes
-// from is empty and to is "in" or "out".
+// from is empty and to is "in" or "out"; for assignments and conversions both are
+// empty.
 func (r *Record) SetID() {
-	from, to := r.From, r.To
-	if r.Kind == SegmentChange {
-		from, to = "", "out"
-		if r.Entered {
-			to = "in"
-		}
+	from, to := "", ""
+	switch {
+	case r.Kind == StageChange:
+		from, to = r.From, r.To
+	case r.Kind == SegmentChange && r.Entered:
+		to = "in"
+	case r.Kind == SegmentChange:
+		to = "out"
 	}
 	var scratch [256]byte
 	b := scratch[:0]

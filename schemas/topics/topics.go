@@ -31,6 +31,8 @@ type Topic struct {
 const (
 	StageChanges   = "stage-changes"
 	SegmentChanges = "segment-changes"
+	Assignments    = "assignments"
+	Conversions    = "conversions"
 	Profiles       = "profiles"
 	History        = "history"
 	Activity       = "activity"
@@ -71,12 +73,20 @@ func All() []Topic {
 			Holds: "one record per segment entered or left, each exactly once and in order per customer",
 		},
 		{
+			Name: Assignments, Lanes: true, Public: true, Key: "customer id", Retention: 30 * day,
+			Holds: "one record per customer, campaign and round: the variant or the holdout",
+		},
+		{
+			Name: Conversions, Lanes: true, Public: true, Key: "customer id", Retention: 30 * day,
+			Holds: "one record per goal reached after an assignment, and one per correction of its value",
+		},
+		{
 			Name: Profiles, Lanes: true, Compact: true, Public: true, Key: "customer id", MaxMessageBytes: LargeMessageBytes,
 			Holds: "the current profile of every customer; a tombstone ends one",
 		},
 		{
 			Name: History, Lanes: true, Internal: true, Key: "customer id", Retention: 14 * day,
-			Holds: "changes that are history (backfill): for ClickHouse, not published",
+			Holds: "changes of every kind that are history (backfill): for ClickHouse, not published",
 		},
 		{
 			Name: Activity, Lanes: true, Internal: true, Key: "customer id", Retention: 14 * day, MaxMessageBytes: LargeMessageBytes,

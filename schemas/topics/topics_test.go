@@ -29,7 +29,7 @@ func TestTheTableKeepsItsPromises(t *testing.T) {
 			compacted = append(compacted, topic.Name)
 		}
 	}
-	if want := []string{"stage-changes", "segment-changes", "profiles"}; !slices.Equal(public, want) {
+	if want := []string{"stage-changes", "segment-changes", "assignments", "conversions", "profiles"}; !slices.Equal(public, want) {
 		t.Errorf("public topics %v, want %v", public, want)
 	}
 	if want := []string{"profiles", "definitions", "state"}; !slices.Equal(compacted, want) {

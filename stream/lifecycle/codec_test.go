@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"lapwing/schemas/definition"
@@ -94,7 +95,7 @@ func TestStateSurvivesItsEncoding(t *testing.T) {
 			t.Fatalf("seed %d: only %d records, the test shows too little", seed, len(keptOut.Records))
 		}
 		for i := range keptOut.Records {
-			if keptOut.Records[i] != codedOut.Records[i] {
+			if !reflect.DeepEqual(keptOut.Records[i], codedOut.Records[i]) {
 				t.Fatalf("seed %d record %d: %+v, want %+v", seed, i, codedOut.Records[i], keptOut.Records[i])
 			}
 		}

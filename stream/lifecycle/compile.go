@@ -178,6 +178,7 @@ func newCompiler(d *definition.Definition) *compiler {
 }
 
 func (c *compiler) compile() (*Model, []definition.Problem) {
+	c.refuseCampaigns()
 	c.declareEvents()
 	c.declareRules()
 	c.compileEvents()
@@ -201,6 +202,19 @@ func (c *compiler) compile() (*Model, []definition.Problem) {
 	}
 	c.projection = event.NewProjection(c.paths...)
 	return c.Model, c.problems
+}
+
+// refuseCampaigns says that this version cannot run campaigns: half a definition must
+// never go live.
+func (c *compiler) refuseCampaigns() {
+	for _, key := range []struct {
+		name string
+		pos  definition.Pos
+	}{{"campaigns", c.def.CampaignsPos}, {"global_holdout", c.def.GlobalHoldoutPos}} {
+		if key.pos != (definition.Pos{}) {
+			c.problem(key.pos, "`%s` is not understood by this version yet: take it out", key.name)
+		}
+	}
 }
 
 func (c *compiler) problem(pos definition.Pos, format string, args ...any) {
