@@ -26,6 +26,8 @@ type Config struct {
 	Generation int `yaml:"generation"`
 	// Database is ClickHouse's.
 	Database string `yaml:"database"`
+	// Cluster is ClickHouse's name of the cluster that the database spans; empty: one server.
+	Cluster string `yaml:"cluster"`
 	// Migrate applies pending migrations at start; otherwise the sink refuses to
 	// start on a database that is not up to date.
 	Migrate bool        `yaml:"migrate"`
@@ -59,6 +61,11 @@ func Default() Config {
 // GroupName is the consumer group with its generation.
 func (c Config) GroupName() string { return fmt.Sprintf("%s.g%d", c.Group, c.Generation) }
 
+// Layout is where the tables lie.
+func (c Config) Layout() schema.Layout {
+	return schema.Layout{Database: c.Database, Cluster: c.Cluster}
+}
+
 // Validate returns all that is wrong with the configuration.
 func (c Config) Validate() error {
 	var problems []error
@@ -76,7 +83,7 @@ func (c Config) Validate() error {
 	bad(c.Retry.Initial > 0, "retry.initial", c.Retry.Initial, "more than 0")
 	bad(c.Retry.Max >= c.Retry.Initial, "retry.max", c.Retry.Max, "at least retry.initial")
 	bad(c.Retry.Timeout >= time.Second, "retry.timeout", c.Retry.Timeout, "at least 1s")
-	if err := schema.CheckDatabase(c.Database); err != nil {
+	if err := c.Layout().Check(); err != nil {
 		problems = append(problems, fmt.Errorf("sink.database: %w", err))
 	}
 	return errors.Join(problems...)

@@ -117,13 +117,13 @@ func (s *Sink) Run(ctx context.Context) error {
 // schema brings the database to this binary's schema, or checks that it is there,
 // however long ClickHouse is away.
 func (s *Sink) schema(ctx context.Context) error {
-	m, err := migrate.New(s.conn, s.cfg.Database, s.log)
+	m, err := migrate.New(s.conn, s.cfg.Layout(), s.log)
 	if err != nil {
 		return err
 	}
 	return s.writer.Retry(ctx, "prepare the schema", func() error {
 		if err := s.migrate(ctx, m); err != nil {
-			if errors.Is(err, migrate.ErrChanged) || errors.Is(err, migrate.ErrNewer) || errors.Is(err, errPending) {
+			if errors.Is(err, migrate.ErrChanged) || errors.Is(err, migrate.ErrNewer) || errors.Is(err, migrate.ErrLayout) || errors.Is(err, errPending) {
 				return writer.Fatal(err)
 			}
 			return err

@@ -114,7 +114,7 @@ type logConfig struct {
 }
 
 // sharedFields are set once for all parts; the parts' own are filled from them.
-const sharedFields = "set it once for all parts: kafka.brokers, kafka.prefix, generation, clickhouse.database"
+const sharedFields = "set it once for all parts: kafka.brokers, kafka.prefix, generation, clickhouse.database, clickhouse.cluster"
 
 func defaultConfig() config {
 	c := config{
@@ -202,9 +202,9 @@ func whatIsWrong(e yaml.Error) string {
 func (c *config) complete(env func(string) string) error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if len(c.Stream.Brokers)+len(c.Sink.Brokers) > 0 || c.Stream.Prefix+c.Sink.Prefix+c.Sink.Database != "" ||
+	if len(c.Stream.Brokers)+len(c.Sink.Brokers) > 0 || c.Stream.Prefix+c.Sink.Prefix+c.Sink.Database+c.Sink.Cluster != "" ||
 		c.Stream.Generation != 0 || c.Sink.Generation != 0 {
-		bad("the sections stream and sink have no brokers, prefix, generation or database of their own: %s", sharedFields)
+		bad("the sections stream and sink have no brokers, prefix, generation, database or cluster of their own: %s", sharedFields)
 	}
 	if brokers := env(brokersVariable); brokers != "" {
 		c.Kafka.Brokers = strings.Split(brokers, ",")
@@ -227,6 +227,7 @@ func (c *config) complete(env func(string) string) error {
 	c.Stream.Brokers, c.Stream.Prefix, c.Stream.Generation = c.Kafka.Brokers, c.Kafka.Prefix, c.Generation
 	c.Stream.MemoryLimit = int64(c.Memory.Limit)
 	c.Sink.Brokers, c.Sink.Prefix, c.Sink.Generation, c.Sink.Database = c.Kafka.Brokers, c.Kafka.Prefix, int(c.Generation), c.ClickHouse.Database
+	c.Sink.Cluster = c.ClickHouse.Cluster
 	if c.Definition == "" {
 		bad(`definition is "": want a file, or preset:NAME`)
 	}
@@ -334,7 +335,7 @@ would be in force. Passwords are not printed.`,
 			}
 			// What is shared is printed once, where it is set, so that the output can be a file.
 			c.Stream.Brokers, c.Stream.Prefix, c.Stream.Generation = nil, "", 0
-			c.Sink.Brokers, c.Sink.Prefix, c.Sink.Generation, c.Sink.Database = nil, "", 0, ""
+			c.Sink.Brokers, c.Sink.Prefix, c.Sink.Generation, c.Sink.Database, c.Sink.Cluster = nil, "", 0, "", ""
 			text, err := yaml.Marshal(c)
 			if err != nil {
 				return fmt.Errorf("print the configuration: %w", err)

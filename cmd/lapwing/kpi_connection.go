@@ -25,6 +25,7 @@ const clickHouseVariable = "LAPWING_CLICKHOUSE"
 // that before the file, that before a ClickHouse on this machine.
 type clickHouseFlags struct {
 	config, address, user, password, database string
+	cluster                                   string // only migrate has a flag for it
 }
 
 func (f *clickHouseFlags) add(c *cobra.Command) {
@@ -63,7 +64,7 @@ func (f *clickHouseFlags) connection(env func(string) string) (writer.Connection
 	for _, set := range []struct {
 		to    *string
 		value string
-	}{{&c.User, f.user}, {&c.Password, f.password}, {&c.Database, f.database}} {
+	}{{&c.User, f.user}, {&c.Password, f.password}, {&c.Database, f.database}, {&c.Cluster, f.cluster}} {
 		if set.value != "" {
 			*set.to = set.value
 		}

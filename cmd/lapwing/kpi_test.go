@@ -45,6 +45,8 @@ func TestKPIWithoutClickHouse(t *testing.T) {
 			{"kpi", "churn", "--database", "a;b"},
 			{"kpi", "churn", "--clickhouse", "https://host"},
 			{"migrate", "--apply", "--dry-run"},
+			{"migrate", "--roles", "--apply"},
+			{"migrate", "--cluster", "a'b"},
 			{"migrate", "now"},
 		},
 		exitUnreachable: {{"kpi", "churn", "--clickhouse", "127.0.0.1:1"}, {"migrate", "--clickhouse", "127.0.0.1:1"}},
@@ -104,10 +106,13 @@ func TestMigrateAndKPI(t *testing.T) {
 	}{
 		{[]string{"kpi", "churn"}, exitInput, "", "lapwing migrate --apply"},
 		{[]string{"migrate"}, exitInput, "0001_logs: pending", "lapwing migrate --apply"},
-		{[]string{"migrate", "--dry-run"}, exitInput, "0001_logs: pending", "lapwing migrate --apply"},
+		{[]string{"migrate", "--dry-run"}, exitFine, "CREATE TABLE IF NOT EXISTS fresh.stage_changes_log\n", ""},
+		{[]string{"migrate"}, exitInput, "0001_logs: pending", "lapwing migrate --apply"}, // it only said so
 		{[]string{"migrate", "--apply"}, exitFine, "0001_logs: applied", ""},
 		{[]string{"migrate", "--apply"}, exitFine, "up to date", ""},
 		{[]string{"migrate"}, exitFine, "0001_logs: applied 2", ""},
+		{[]string{"migrate", "--dry-run"}, exitFine, "-- database fresh is up to date", ""},
+		{[]string{"migrate", "--cluster", "main"}, exitInput, "", "made for one server"},
 		{[]string{"kpi", "churn"}, exitFine, "no data yet", ""},
 		{[]string{"kpi", "kpi_churn", "--format", "json", "--by", "week"}, exitFine, "[]", ""},
 		{[]string{"kpi", "totals", "--format", "csv"}, exitFine, "event,orders,customers,revenue", ""},

@@ -10,44 +10,102 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"lapwing/sink/migrate"
 )
 
+// migrateFlags say what migrate does instead of checking; at most one is set.
+type migrateFlags struct{ apply, dryRun, roles bool }
+
 func (a *app) migrateCommand() *cobra.Command {
 	var where clickHouseFlags
-	var apply, dryRun bool
+	var do migrateFlags
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Check ClickHouse's tables and views, or bring them up to date",
 		Long: `migrate compares the database with what this lapwing needs and reports; it changes
-nothing unless --apply is given. It may be repeated, and run in several places at
-the same time. Exit code 1 means that migrations are pending, or do not fit.`,
+nothing unless --apply is given. It may be repeated: one that broke off anywhere is
+finished by the next, and of several at the same time one works while the others wait.
+Exit code 1 means that migrations are pending, or do not fit.
+
+With clickhouse.cluster in the configuration, or --cluster, the tables are Replicated
+ones on every shard and Distributed ones over them, made ON CLUSTER.`,
+		Example: `  lapwing migrate -c lapwing.yaml
+  lapwing migrate -c lapwing.yaml --dry-run > ddl.sql
+  lapwing migrate -c lapwing.yaml --apply
+  lapwing migrate -c lapwing.yaml --roles | clickhouse-client --multiquery`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if apply && dryRun {
-				return usageError("--apply and --dry-run contradict each other")
+			if do.apply && do.dryRun || do.roles && (do.apply || do.dryRun) {
+				return usageError("--apply, --dry-run and --roles exclude each other")
+			}
+			if do.roles {
+				return a.printRoles(&where)
+			}
+			to, err := where.connection(a.env)
+			if err != nil {
+				return err
 			}
 			conn, database, err := where.open(c.Context(), a.env)
 			if err != nil {
 				return err
 			}
-			defer func() { _ = conn.Close() }() // each statement was answered
-			m, err := migrate.New(conn, database, zap.NewNop())
+			defer func() { _ = conn.Close() }()                                         // each statement was answered
+			log, err := (&logConfig{Level: "warn", Format: "console"}).logger(a.stderr) // such as that it waits for another
 			if err != nil {
 				return err
 			}
-			if apply {
-				return a.applyMigrations(c.Context(), m, database)
+			m, err := migrate.New(conn, to.Layout(), log)
+			if err != nil {
+				return err
 			}
-			return a.checkMigrations(c.Context(), m, database)
+			switch {
+			case do.apply:
+				return a.applyMigrations(c.Context(), m, database)
+			case do.dryRun:
+				return a.planMigrations(c.Context(), m, database)
+			default:
+				return a.checkMigrations(c.Context(), m, database)
+			}
 		},
 	}
 	where.add(c)
-	c.Flags().BoolVar(&apply, "apply", false, "carry out what is pending")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "only check and report (the default)")
+	c.Flags().StringVar(&where.cluster, "cluster", "", "the `CLUSTER` of ClickHouse's remote_servers that the database spans (default: one server)")
+	c.Flags().BoolVar(&do.apply, "apply", false, "carry out what is pending")
+	c.Flags().BoolVar(&do.dryRun, "dry-run", false, "print the statements that --apply would carry out")
+	c.Flags().BoolVar(&do.roles, "roles", false, "print roles for writing, reading and migrating, with what each may; asks no server")
 	return c
+}
+
+// printRoles prints the DDL of the roles; it needs no ClickHouse.
+func (a *app) printRoles(where *clickHouseFlags) error {
+	to, err := where.connection(a.env)
+	if err != nil {
+		return err
+	}
+	all, err := migrate.Roles(to.Layout())
+	if err != nil {
+		return err
+	}
+	return a.printStatements(all)
+}
+
+func (a *app) printStatements(all []string) error {
+	if _, err := io.WriteString(a.stdout, strings.Join(all, ";\n")+";\n"); err != nil {
+		return fmt.Errorf("print statements: %w", err)
+	}
+	return nil
+}
+
+func (a *app) planMigrations(ctx context.Context, m *migrate.Migrator, database string) error {
+	plan, err := m.Plan(ctx)
+	if err != nil {
+		return migrateError(ctx, err)
+	}
+	if len(plan) == 0 {
+		return a.say("-- database %s is up to date\n", database)
+	}
+	return a.printStatements(plan)
 }
 
 func (a *app) applyMigrations(ctx context.Context, m *migrate.Migrator, database string) error {
@@ -87,19 +145,24 @@ func (a *app) checkMigrations(ctx context.Context, m *migrate.Migrator, database
 		return fmt.Errorf("print migrations: %w", err)
 	}
 	if pending > 0 {
-		return fmt.Errorf("%d of %d migrations are pending in database %s; `lapwing migrate --apply` carries them out", pending, len(all), database)
+		return fmt.Errorf("%d of %d migrations are pending in database %s; `lapwing migrate --apply` carries them out, --dry-run prints them", pending, len(all), database)
 	}
 	return nil
 }
 
 func migrateError(ctx context.Context, err error) error {
+	const anew = "or name another database and fill it with lapwing rebuild"
 	switch {
 	case ctx.Err() != nil:
 		return interrupted(ctx)
 	case errors.Is(err, migrate.ErrNewer):
 		return fmt.Errorf("%w; use the lapwing that made it, or a later one", err)
 	case errors.Is(err, migrate.ErrChanged):
-		return fmt.Errorf("%w; use the lapwing that applied it", err)
+		return fmt.Errorf("%w; use the lapwing that applied it, %s", err, anew)
+	case errors.Is(err, migrate.ErrLayout):
+		return fmt.Errorf("%w; set clickhouse.cluster as it was, %s", err, anew)
+	case errors.Is(err, migrate.ErrLocked):
+		return fmt.Errorf("%w; it goes on when that one has ended, or has given no sign of life for a minute: try again", err)
 	default:
 		return err
 	}

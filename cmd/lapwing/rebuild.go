@@ -190,7 +190,7 @@ func (a *app) dropGeneration(ctx context.Context, c *config, deps stream.Deps, g
 		return err
 	}
 	return a.say("generation %d is dropped: %s records of its state, its groups and its definition\n"+
-		"in ClickHouse it is a partition of each table that ends in _log: ALTER TABLE … DROP PARTITION %d\n", generation, grouped(records), generation)
+		"in ClickHouse it is a partition of each table that ends in _log (in a cluster _log_local, or _log if there is none): ALTER TABLE … DROP PARTITION %d\n", generation, grouped(records), generation)
 }
 
 func (a *app) compareGenerations(ctx context.Context, r *stream.Rebuild, flags *rebuildFlags) error {

@@ -58,10 +58,9 @@ func read(fsys fs.FS) ([]Migration, error) {
 	return all, nil
 }
 
-// Statements are the statements of m for a database, in order, without comments
-// that stand on lines of their own. A statement ends with a semicolon at the end
-// of a line. database must have passed CheckDatabase.
-func (m Migration) Statements(database string) []string {
+// split cuts m at semicolons at the end of a line, and leaves out comments that stand
+// on lines of their own.
+func (m Migration) split() []string {
 	var all []string
 	var one strings.Builder
 	for line := range strings.Lines(m.Text) {
@@ -72,12 +71,12 @@ func (m Migration) Statements(database string) []string {
 		one.WriteString(text)
 		one.WriteByte('\n')
 		if ends {
-			all = append(all, strings.TrimSpace(For(database, one.String())))
+			all = append(all, strings.TrimSpace(one.String()))
 			one.Reset()
 		}
 	}
 	if rest := strings.TrimSpace(one.String()); rest != "" {
-		all = append(all, For(database, rest))
+		all = append(all, rest)
 	}
 	return all
 }

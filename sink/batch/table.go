@@ -61,6 +61,15 @@ var tables = [numTables]struct {
 	Unreadable: {"unreadable_log", []string{"reason", "value"}},
 }
 
+// Tables are all tables, in the order in which a batch inserts them.
+func Tables() []Table {
+	all := make([]Table, numTables)
+	for i := range all {
+		all[i] = Table(i)
+	}
+	return all
+}
+
 // Name is the table's name in ClickHouse.
 func (t Table) Name() string { return tables[t].name }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -63,11 +64,12 @@ func TestMigrations(t *testing.T) {
 	ctx := context.Background()
 	server := embeddedtest.ClickHouseForTest(t)
 	conn := open(t, server)
-	m, err := New(conn, "migrated", zap.NewNop())
+	m, err := New(conn, schema.Layout{Database: "migrated"}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 
+	m.times.look = 10 * time.Millisecond
 	all, err := m.Check(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +102,7 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("applying again did %v, %v", done, err)
 	}
 	for _, one := range all { // as after a crash before a migration was recorded
-		for i, statement := range one.Statements("migrated") {
+		for i, statement := range one.Statements {
 			if err := conn.Exec(ctx, statement); err != nil {
 				t.Errorf("repeat statement %d of migration %d: %v", i+1, one.Version, err)
 			}
@@ -119,7 +121,7 @@ func TestMigrations(t *testing.T) {
 		}
 	})
 	t.Run("columns", func(t *testing.T) {
-		for table := batch.Definitions; table <= batch.Unreadable; table++ {
+		for _, table := range batch.Tables() {
 			have := names(t, conn, "SELECT name FROM system.columns WHERE database = 'migrated' AND table = ? AND default_kind != 'MATERIALIZED'", table.Name())
 			want := table.Columns()
 			slices.Sort(have)
@@ -155,10 +157,9 @@ func TestChangedAndNewer(t *testing.T) {
 	ctx := context.Background()
 	server := embeddedtest.ClickHouseForTest(t)
 	conn := open(t, server)
-	one := schema.Migration{Version: 1, Name: "one", Text: "CREATE TABLE IF NOT EXISTS {{db}}.one (a Int8) ENGINE = Memory;", Checksum: "aa"}
-	two := schema.Migration{Version: 2, Name: "two", Text: "CREATE TABLE IF NOT EXISTS {{db}}.two (a Int8) ENGINE = Memory;", Checksum: "bb"}
+	one, two := migration(1, "one", "Int8"), migration(2, "two", "Int8")
 	with := func(all ...schema.Migration) *Migrator {
-		m, err := newMigrator(conn, "changing", all, zap.NewNop())
+		m, err := newMigrator(conn, schema.Layout{Database: "changing"}, all, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +186,7 @@ func TestChangedAndNewer(t *testing.T) {
 	}
 
 	broken := two
-	broken.Text += "\nCREATE NONSENSE;"
+	broken.Text += migration(2, "three", "NoSuchType").Text
 	if done, err := with(one, broken).Apply(ctx); err == nil || len(done) > 0 {
 		t.Errorf("a broken migration gave %v, %v", done, err)
 	}
@@ -197,10 +198,36 @@ func TestChangedAndNewer(t *testing.T) {
 	}
 }
 
-func TestDatabaseName(t *testing.T) {
-	for _, name := range []string{"", "1a", "a b", "a;DROP", "a`", "ä", "a.b"} {
-		if _, err := New(nil, name, zap.NewNop()); err == nil {
-			t.Errorf("database %q was taken", name)
-		}
+// TestLayoutIsKept: a database that was made for one server is not taken for a cluster's.
+func TestLayoutIsKept(t *testing.T) {
+	ctx := context.Background()
+	conn := open(t, embeddedtest.ClickHouseForTest(t))
+	all := []schema.Migration{migration(1, "one", "Int8")}
+	m, err := newMigrator(conn, schema.Layout{Database: "kept"}, all, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Apply(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = newMigrator(conn, schema.Layout{Database: "kept", Cluster: "main"}, all, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Check(ctx); !errors.Is(err, ErrLayout) {
+		t.Errorf("Check says %v", err)
+	}
+	if _, err := m.Apply(ctx); !errors.Is(err, ErrLayout) {
+		t.Errorf("Apply says %v", err)
+	}
+	if _, err := New(nil, schema.Layout{Database: "a;DROP"}, zap.NewNop()); err == nil {
+		t.Error("a name that needs quotes was taken")
+	}
+}
+
+// migration makes one table.
+func migration(version int, name, columnType string) schema.Migration {
+	return schema.Migration{
+		Version: version, Name: name, Checksum: name,
+		Text: "CREATE TABLE IF NOT EXISTS {{db}}." + name + "\n(\n    a " + columnType + " COMMENT 'A.'\n)\nENGINE = MergeTree\nORDER BY a\nCOMMENT 'One.';\n",
 	}
 }

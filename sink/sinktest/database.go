@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.uber.org/zap/zaptest"
 
+	schema "lapwing/schemas/clickhouse"
 	"lapwing/sink/batch"
 	"lapwing/sink/migrate"
 	"lapwing/sink/writer"
@@ -33,7 +34,7 @@ func NewDatabase(t testing.TB, o *clickhouse.Options, name string) *Database {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	log := zaptest.NewLogger(t)
-	m, err := migrate.New(conn, name, log)
+	m, err := migrate.New(conn, schema.Layout{Database: name}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

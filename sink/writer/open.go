@@ -20,8 +20,11 @@ type Connection struct {
 	// first that answers is used.
 	Addresses []string `yaml:"addresses"`
 	Database  string   `yaml:"database"`
-	User      string   `yaml:"user"`
-	Password  string   `yaml:"password"`
+	// Cluster is ClickHouse's name of the cluster that the database spans, in its
+	// remote_servers; empty: one server.
+	Cluster  string `yaml:"cluster"`
+	User     string `yaml:"user"`
+	Password string `yaml:"password"`
 	// TLS turns on encryption; the server's certificate is verified.
 	TLS bool `yaml:"tls"`
 	// DialTimeout bounds the connecting.
@@ -41,11 +44,18 @@ func (c Connection) Validate() error {
 	}
 	if err := schema.CheckDatabase(c.Database); err != nil {
 		problems = append(problems, fmt.Errorf("clickhouse.database: %w", err))
+	} else if err := c.Layout().Check(); err != nil {
+		problems = append(problems, fmt.Errorf("clickhouse.cluster: %w", err))
 	}
 	if c.DialTimeout <= 0 {
 		problems = append(problems, fmt.Errorf("clickhouse.dial_timeout: %v: want more than 0", c.DialTimeout))
 	}
 	return errors.Join(problems...)
+}
+
+// Layout is where the tables lie.
+func (c Connection) Layout() schema.Layout {
+	return schema.Layout{Database: c.Database, Cluster: c.Cluster}
 }
 
 // Open returns a pool of connections; it does not connect yet. The database need

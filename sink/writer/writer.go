@@ -58,6 +58,8 @@ func settings(token string) ch.Settings {
 		"async_insert":               0,
 		"insert_deduplicate":         1,
 		"insert_deduplication_token": token,
+		// In a cluster a Distributed table says yes when the shards have.
+		"distributed_foreground_insert": 1,
 		// A view somebody hangs on a table sees a repeated block once, too.
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 	}

@@ -1,0 +1,291 @@
+CREATE DATABASE IF NOT EXISTS lapwing ON CLUSTER 'main';
+
+CREATE TABLE IF NOT EXISTS lapwing.migrations ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/migrations', '{shard}-{replica}')
+ORDER BY (version, checksum, cluster)
+COMMENT 'Migrations carried out in this database; lapwing migrate writes it.';
+
+CREATE TABLE IF NOT EXISTS lapwing.generations_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/generations_log', '{shard}-{replica}')
+ORDER BY (switched_at, generation)
+COMMENT 'Which generation the views show: one row for each switch.';
+
+CREATE TABLE IF NOT EXISTS lapwing.stage_changes_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/stage_changes_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, model, customer_id, effective_at, sequence, id)
+COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.stage_changes_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'stage_changes_log_local', cityHash64(customer_id))
+COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.segment_changes_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/segment_changes_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, segment, customer_id, effective_at, sequence, id)
+COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.segment_changes_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'segment_changes_log_local', cityHash64(customer_id))
+COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.profiles_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/profiles_log_local', '{replica}', _version, _deleted)
+PARTITION BY _generation
+ORDER BY (_generation, customer_id)
+COMMENT 'Profiles as read from Kafka, older versions and tombstones included: query profiles instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.profiles_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'profiles_log_local', cityHash64(customer_id))
+COMMENT 'Profiles as read from Kafka, older versions and tombstones included: query profiles instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.activity_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/activity_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, event_time, _topic, _partition, _offset)
+COMMENT 'Messages that counted as something, as read from Kafka, repeats included: query activity instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.activity_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'activity_log_local', cityHash64(customer_id))
+COMMENT 'Messages that counted as something, as read from Kafka, repeats included: query activity instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.order_items_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/order_items_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, order_key, ordered_at, item)
+COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.order_items_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'order_items_log_local', cityHash64(customer_id))
+COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.refunds_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/refunds_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, event, customer_id, order_key, ordered_at, _topic, _partition, _offset, _occurrence)
+COMMENT 'Refunds as read from Kafka, repeats included: query order_items, where they are taken off.';
+
+CREATE TABLE IF NOT EXISTS lapwing.refunds_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'refunds_log_local', cityHash64(customer_id))
+COMMENT 'Refunds as read from Kafka, repeats included: query order_items, where they are taken off.';
+
+CREATE TABLE IF NOT EXISTS lapwing.aggregates_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/aggregates_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, period, lane)
+COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.aggregates_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'aggregates_log_local', cityHash64(lane))
+COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.definitions_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/definitions_log', '{shard}-{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, name, version)
+COMMENT 'Definitions that went live, as read from Kafka, repeats included: query definitions instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.unreadable_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/unreadable_log', '{shard}-{replica}')
+PARTITION BY _generation
+ORDER BY (_generation, _topic, _partition, _offset)
+COMMENT 'Records the sink could not read, repeats included: query unreadable instead. No other table has a row of them.';
+
+CREATE OR REPLACE VIEW lapwing.current_generation ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.stage_changes ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.segment_changes ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.profiles ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.activity ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.aggregates ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.definitions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.unreadable ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.order_items ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.stage_intervals ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.live_definition ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.model_stages ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_clock ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_periods ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.period_changes ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_flow ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_stage_population ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_churn ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_reactivation ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_time_in_stage ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_totals ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_repeat_rate ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_new_to_second ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_revenue_by_stage ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
