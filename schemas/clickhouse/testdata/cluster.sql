@@ -48,6 +48,38 @@ CREATE TABLE IF NOT EXISTS lapwing.segment_changes_log ON CLUSTER 'main'
 ENGINE = Distributed('main', 'lapwing', 'segment_changes_log_local', cityHash64(customer_id))
 COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
 
+CREATE TABLE IF NOT EXISTS lapwing.assignments_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/assignments_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, campaign, customer_id, effective_at, sequence, id)
+COMMENT 'Assignments as read from Kafka, repeats included: query assignments instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.assignments_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'assignments_log_local', cityHash64(customer_id))
+COMMENT 'Assignments as read from Kafka, repeats included: query assignments instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.conversions_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/conversions_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, campaign, goal, customer_id, assigned_at, sequence, id)
+COMMENT 'Conversions as read from Kafka, repeats included: query conversions instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.conversions_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'conversions_log_local', cityHash64(customer_id))
+COMMENT 'Conversions as read from Kafka, repeats included: query conversions instead.';
+
 CREATE TABLE IF NOT EXISTS lapwing.profiles_log_local ON CLUSTER 'main'
 (
     …
@@ -70,15 +102,15 @@ CREATE TABLE IF NOT EXISTS lapwing.activity_log_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/activity_log_local', '{replica}', _version)
 PARTITION BY _generation
-ORDER BY (_generation, event, customer_id, event_time, _topic, _partition, _offset)
-COMMENT 'Messages that counted as something, as read from Kafka, repeats included: query activity instead.';
+ORDER BY (_generation, toDate32(event_time), event, customer_id, event_time, _topic, _partition, _offset)
+COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.activity_log ON CLUSTER 'main'
 (
     …
 )
 ENGINE = Distributed('main', 'lapwing', 'activity_log_local', cityHash64(customer_id))
-COMMENT 'Messages that counted as something, as read from Kafka, repeats included: query activity instead.';
+COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.order_items_log_local ON CLUSTER 'main'
 (
@@ -112,13 +144,45 @@ CREATE TABLE IF NOT EXISTS lapwing.refunds_log ON CLUSTER 'main'
 ENGINE = Distributed('main', 'lapwing', 'refunds_log_local', cityHash64(customer_id))
 COMMENT 'Refunds as read from Kafka, repeats included: query order_items, where they are taken off.';
 
+CREATE TABLE IF NOT EXISTS lapwing.exposures_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/exposures_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, campaign, customer_id, exposed_at, _topic, _partition, _offset, _occurrence)
+COMMENT 'Exposures as read from Kafka, repeats included: query exposures instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.exposures_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'exposures_log_local', cityHash64(customer_id))
+COMMENT 'Exposures as read from Kafka, repeats included: query exposures instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.settings_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/settings_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, lane, since)
+COMMENT 'Settings as read from Kafka, repeats included: query settings instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.settings_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'settings_log_local', cityHash64(lane))
+COMMENT 'Settings as read from Kafka, repeats included: query settings instead.';
+
 CREATE TABLE IF NOT EXISTS lapwing.aggregates_log_local ON CLUSTER 'main'
 (
     …
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/aggregates_log_local', '{replica}', _version)
 PARTITION BY _generation
-ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, period, lane)
+ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, segment, platform, period, lane)
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.aggregates_log ON CLUSTER 'main'
@@ -136,6 +200,14 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/definition
 PARTITION BY _generation
 ORDER BY (_generation, name, version)
 COMMENT 'Definitions that went live, as read from Kafka, repeats included: query definitions instead.';
+
+CREATE TABLE IF NOT EXISTS lapwing.rates_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/rates_log', '{shard}-{replica}', inserted_at)
+ORDER BY (currency, day)
+COMMENT 'Exchange rates, written with plain INSERTs by people or a job: query rates instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.unreadable_log ON CLUSTER 'main'
 (
@@ -164,6 +236,18 @@ CREATE OR REPLACE VIEW lapwing.segment_changes ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.assignments ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.conversions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.profiles ON CLUSTER 'main'
 (
     …
@@ -176,6 +260,18 @@ CREATE OR REPLACE VIEW lapwing.activity ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.exposures ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.settings ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.aggregates ON CLUSTER 'main'
 (
     …
@@ -183,6 +279,12 @@ CREATE OR REPLACE VIEW lapwing.aggregates ON CLUSTER 'main'
 AS SELECT …;
 
 CREATE OR REPLACE VIEW lapwing.definitions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.rates ON CLUSTER 'main'
 (
     …
 )
@@ -206,6 +308,18 @@ CREATE OR REPLACE VIEW lapwing.stage_intervals ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.sessions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.activity_mode ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.live_definition ON CLUSTER 'main'
 (
     …
@@ -213,6 +327,24 @@ CREATE OR REPLACE VIEW lapwing.live_definition ON CLUSTER 'main'
 AS SELECT …;
 
 CREATE OR REPLACE VIEW lapwing.model_stages ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.campaigns ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.campaign_variants ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.campaign_goals ON CLUSTER 'main'
 (
     …
 )
