@@ -40,15 +40,16 @@ type Hooks struct {
 
 // Writer inserts. It is safe for concurrent use.
 type Writer struct {
-	conn  driver.Conn
-	cfg   Config
-	log   *zap.Logger
-	hooks Hooks
+	conn   driver.Conn
+	cfg    Config
+	log    *zap.Logger
+	hooks  Hooks
+	blocks blocks
 }
 
 // New returns a Writer on conn.
 func New(conn driver.Conn, cfg Config, log *zap.Logger, hooks Hooks) *Writer {
-	return &Writer{conn: conn, cfg: cfg, log: log.Named("writer"), hooks: hooks}
+	return &Writer{conn: conn, cfg: cfg, log: log.Named("writer"), hooks: hooks, blocks: newBlocks()}
 }
 
 // settings of every insert. They are sent each time, since their defaults differ
@@ -60,6 +61,9 @@ func settings(token string) ch.Settings {
 		"insert_deduplication_token": token,
 		// In a cluster a Distributed table says yes when the shards have.
 		"distributed_foreground_insert": 1,
+		// Replacing on insert too would double the engine's work and spare no reader
+		// anything: rows of one key seldom meet in one batch.
+		"optimize_on_insert": 0,
 		// A view somebody hangs on a table sees a repeated block once, too.
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 	}
@@ -157,12 +161,10 @@ func (w *Writer) once(ctx context.Context, in batch.Insert) error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	defer func() { _ = b.Close() }() // after Send there is nothing left to close
-	for _, row := range in.Rows {
-		if err := b.Append(row...); err != nil {
-			_ = b.Abort()
-			// The table's types are not those this binary was built for.
-			return Fatal(fmt.Errorf("append row: %w", err))
-		}
+	if err := w.blocks.fill(in.Table, b.Columns(), in.Rows); err != nil {
+		_ = b.Abort()
+		// The table's types are not those this binary was built for.
+		return Fatal(err)
 	}
 	if err := b.Send(); err != nil {
 		return fmt.Errorf("send: %w", err)
