@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,13 +14,10 @@ import (
 	"go.uber.org/zap"
 
 	"lapwing/schemas/topics"
+	"lapwing/sink/batch"
 )
 
-// generationKey begins the keys of those records of the definitions topic that are
-// about a generation: which one is live. No definition's name has a dot.
-const generationKey = "generation."
-
-// generationRecord is what the sink reads of such a record.
+// generationRecord is what the sink reads of a record about a generation.
 type generationRecord struct {
 	Generation int    `json:"generation"`
 	State      string `json:"state"`
@@ -134,7 +130,7 @@ func (s *Sink) liveGeneration(ctx context.Context) (live generationRecord, err e
 			return live, fmt.Errorf("read topic %s: %w", topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if strings.HasPrefix(string(r.Key), generationKey) {
+			if batch.AboutGeneration(topics.Definitions, r.Key) {
 				var g generationRecord
 				if r.Value != nil {
 					err = errors.Join(err, json.Unmarshal(r.Value, &g))

@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +28,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"lapwing/schemas/topics"
 	"lapwing/sink/batch"
 	"lapwing/sink/migrate"
 	"lapwing/sink/writer"
@@ -284,7 +282,7 @@ func (s *Sink) add(b *batch.Batch, r *kgo.Record, now time.Time) {
 	switch {
 	case err != nil:
 		b.Refuse(&rec, now, err)
-	case generation != s.cfg.Generation, rec.Name == topics.Definitions && strings.HasPrefix(string(r.Key), generationKey):
+	case generation != s.cfg.Generation, batch.AboutGeneration(rec.Name, r.Key):
 		s.metrics.passed.Inc()
 		b.Pass(r.Topic, r.Partition, r.Offset, now)
 		return
@@ -297,12 +295,9 @@ func (s *Sink) add(b *batch.Batch, r *kgo.Record, now time.Time) {
 // generationOf reads the record's header; without one it is the sink's own.
 func generationOf(r *kgo.Record, own int) (int, error) {
 	for _, h := range r.Headers {
-		if h.Key == "generation" {
-			n, err := strconv.ParseUint(string(h.Value), 10, 16)
-			if err != nil {
-				return 0, fmt.Errorf("header generation: %w", err)
-			}
-			return int(n), nil
+		if h.Key == batch.GenerationHeader {
+			n, err := batch.ReadGeneration(h.Value)
+			return int(n), err
 		}
 	}
 	return own, nil

@@ -82,12 +82,25 @@ func (t Table) Columns() []string {
 // Append takes. A Row is not changed after it was made.
 type Row []any
 
+// RefusedPrefix begins the reason of an unreadable row that ClickHouse did not take; what
+// follows is the name of the table.
+const RefusedPrefix = "refused by "
+
 // Refused is the insert that keeps, as unreadable, the one row of in that
 // ClickHouse did not take.
 func Refused(in Insert, cause error) Insert {
 	row := in.Rows[0]
 	own := len(row) - len(place)
 	value := fmt.Sprint(row[:own]...)
-	out := append(Row{fmt.Sprintf("refused by %s: %v", in.Table.Name(), cause), value}, row[own:]...)
+	out := append(Row{fmt.Sprintf("%s%s: %v", RefusedPrefix, in.Table.Name(), cause), value}, row[own:]...)
 	return Insert{Table: Unreadable, Rows: []Row{out}, Token: Unreadable.Name() + "/" + in.Token}
+}
+
+// Tables are all tables, in order.
+func Tables() []Table {
+	all := make([]Table, numTables)
+	for i := range all {
+		all[i] = Table(i)
+	}
+	return all
 }

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strings"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"lapwing/sink/batch"
+	"lapwing/sink/compare"
+)
+
+// table is one table of the sink, as the server has it.
+type table struct {
+	of      batch.Table
+	name    string
+	compare *compare.Table
+	// customer is the index of customer_id in a row of ours; -1 if there is none.
+	customer int
+	// placed says that the place in the log is part of the ordering key, so that no other
+	// row can ever replace one.
+	placed bool
+}
+
+// distributed finds the table behind one of engine Distributed.
+var distributed = regexp.MustCompile(`^Distributed\('[^']*', '([^']*)', '([^']*)'`)
+
+// describe asks the server how the tables look.
+func (r *run) describe(ctx context.Context) error {
+	r.tables = map[batch.Table]*table{}
+	for _, t := range batch.Tables() {
+		have, err := r.columns(ctx, t.Name())
+		if err != nil {
+			return err
+		}
+		if len(have) == 0 {
+			return fmt.Errorf("table %s.%s is missing; `lapwing migrate --apply` creates it", r.cfg.Database, t.Name())
+		}
+		key, err := r.orderingKey(ctx, r.cfg.Database, t.Name())
+		if err != nil {
+			return err
+		}
+		var ignored []string
+		if t == batch.Unreadable {
+			ignored = []string{"reason"} // its words may change from release to release
+		}
+		written := t.Columns()
+		c, err := compare.NewTable(written, have, key, ignored)
+		if err != nil {
+			return fmt.Errorf("table %s.%s is not the one this lapwing was built for: %w; `lapwing migrate` says what is wrong", r.cfg.Database, t.Name(), err)
+		}
+		r.tables[t] = &table{
+			of: t, name: t.Name(), compare: c, customer: slices.Index(written, "customer_id"),
+			placed: regexp.MustCompile(`\b_offset\b`).MatchString(key),
+		}
+	}
+	return nil
+}
+
+func (r *run) columns(ctx context.Context, name string) ([]compare.Column, error) {
+	rows, err := r.deps.ClickHouse.Query(ctx, `SELECT name, type FROM system.columns WHERE database = ? AND table = ?`, r.cfg.Database, name)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the columns of %s: %w", name, err)
+	}
+	defer func() { _ = rows.Close() }() // read to its end, or its error is returned
+	var all []compare.Column
+	for rows.Next() {
+		var c compare.Column
+		if err := rows.Scan(&c.Name, &c.Type); err != nil {
+			return nil, fmt.Errorf("read the columns of %s: %w", name, err)
+		}
+		all = append(all, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the columns of %s: %w", name, err)
+	}
+	return all, nil
+}
+
+// orderingKey is the table's, or that of the table which it stands for on a cluster.
+func (r *run) orderingKey(ctx context.Context, database, name string) (string, error) {
+	var key, engine string
+	err := r.deps.ClickHouse.QueryRow(ctx, `SELECT sorting_key, engine_full FROM system.tables WHERE database = ? AND name = ?`, database, name).Scan(&key, &engine)
+	if err != nil {
+		return "", fmt.Errorf("ask for the ordering key of %s: %w", name, err)
+	}
+	if m := distributed.FindStringSubmatch(engine); key == "" && m != nil {
+		return r.orderingKey(ctx, m[1], m[2])
+	}
+	return key, nil
+}
+
+// quote is a text as an SQL literal.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
+// where is the condition for rows that are compared at all: of each partition one span.
+func (r *run) where(t *table, spans []compare.Span) string {
+	topics := map[string]*[3][]string{} // partitions, first offsets, ends
+	var order []string
+	for _, s := range spans {
+		lists := topics[s.Topic]
+		if lists == nil {
+			lists = &[3][]string{}
+			topics[s.Topic], order = lists, append(order, s.Topic)
+		}
+		for i, n := range []int64{int64(s.Partition), s.From, s.To} {
+			lists[i] = append(lists[i], fmt.Sprint(n))
+		}
+	}
+	var some []string
+	for _, topic := range order {
+		lists := topics[topic]
+		bound := func(i int) string {
+			return fmt.Sprintf("transform(_partition, [%s], [%s], toUInt64(0))", strings.Join(lists[0], ", "), strings.Join(lists[i], ", "))
+		}
+		some = append(some, fmt.Sprintf("_topic = %s AND _offset >= %s AND _offset < %s", quote(topic), bound(1), bound(2)))
+	}
+	return fmt.Sprintf("_generation = %d AND (%s)", r.cfg.Generation, strings.Join(some, " OR ")) + r.judged(t)
+}
+
+// judged leaves out what is compared on neither side.
+func (r *run) judged(t *table) string {
+	also := ""
+	if t.customer >= 0 && len(r.erased) > 0 {
+		names := make([]string, len(r.erased))
+		for i, customer := range r.erased {
+			names[i] = quote(customer)
+		}
+		also += " AND customer_id NOT IN (" + strings.Join(names, ", ") + ")"
+	}
+	if t.of == batch.Unreadable {
+		also += " AND NOT startsWith(reason, " + quote(batch.RefusedPrefix) + ")"
+	}
+	return also
+}
+
+// in is the condition for the offsets of cells.
+func in(cells []compare.Cell, size int64) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "(_topic, _partition, intDiv(toInt64(_offset), %d)) IN (", size)
+	for i, c := range cells {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "(%s, %d, %d)", quote(c.Topic), c.Partition, c.Number)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// query runs a comparison's query: with bounded speed, no bound of time, and with the
+// one spelling of decimals that the hashes are made for.
+func (r *run) query(ctx context.Context, sql string, scan func(rows) error) error {
+	settings := ch.Settings{
+		"output_format_decimal_trailing_zeros": 0, "max_query_size": 64 << 20, "max_execution_time": 0,
+		"do_not_merge_across_partitions_select_final": 0,
+		// Expressions of strings gain nothing by being compiled, and these are long.
+		"compile_expressions": 0, "compile_aggregate_expressions": 0,
+	}
+	if r.cfg.RowsPerSecond > 0 {
+		settings["max_execution_speed"], settings["timeout_before_checking_execution_speed"] = r.cfg.RowsPerSecond, 0
+		settings["max_threads"] = 1
+	}
+	got, err := r.deps.ClickHouse.Query(ch.Context(ctx, ch.WithSettings(settings)), sql)
+	if err != nil {
+		return fmt.Errorf("query ClickHouse: %w", err)
+	}
+	defer func() { _ = got.Close() }() // read to its end, or its error is returned
+	for got.Next() {
+		if err := scan(got); err != nil {
+			return fmt.Errorf("read an answer of ClickHouse: %w", err)
+		}
+	}
+	if err := got.Err(); err != nil {
+		return fmt.Errorf("read an answer of ClickHouse: %w", err)
+	}
+	return nil
+}
+
+// rows is a row of an answer.
+type rows interface{ Scan(dest ...any) error }
+
+// digests are the counts and sums of what the table has, by cell.
+func (r *run) digests(ctx context.Context, t *table, cell, condition string, into compare.Digests) error {
+	return r.query(ctx, fmt.Sprintf("SELECT _topic, _partition, %s AS cell, count(), sum(%s) FROM %s.%s FINAL WHERE %s GROUP BY _topic, _partition, cell",
+		cell, t.compare.HashSQL, r.cfg.Database, t.name, condition),
+		func(row rows) error {
+			c, d := compare.Cell{Table: t.name}, compare.Digest{}
+			var partition uint32
+			err := row.Scan(&c.Topic, &partition, &c.Number, &d.Rows, &d.Sum)
+			c.Partition = int32(partition)
+			into.Merge(compare.Digests{c: d})
+			return err
+		})
+}
+
+// shown are the rows that the table shows, with their places.
+func (r *run) shown(ctx context.Context, t *table, condition string, err *error) iter.Seq2[place, compare.Row] {
+	return func(yield func(place, compare.Row) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		ended := false
+		*err = r.query(ctx, fmt.Sprintf("SELECT _topic, _partition, _offset, %s, %s, %s FROM %s.%s FINAL WHERE %s",
+			t.compare.KeySQL[0], t.compare.KeySQL[1], t.compare.HashSQL, r.cfg.Database, t.name, condition),
+			func(got rows) error {
+				var at place
+				var row compare.Row
+				var partition uint32
+				var offset uint64
+				if err := got.Scan(&at.topic, &partition, &offset, &row.Key[0], &row.Key[1], &row.Hash); err != nil || ended {
+					return err
+				}
+				at.partition, row.Offset = int32(partition), int64(offset)
+				ended = !yield(at, row)
+				return nil
+			})
+	}
+}
