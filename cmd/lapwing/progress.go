@@ -34,8 +34,16 @@ func newProgress(a *app) *progress {
 	return p
 }
 
-// events says how many events were read, at most four times a second.
+// events says how many events were read.
 func (p *progress) events(n int64) {
+	p.say(func() string {
+		rate := float64(n) / time.Since(p.begin).Seconds()
+		return fmt.Sprintf("%s events, %s/s", grouped(n), grouped(int64(rate)))
+	})
+}
+
+// say shows how far the work is, at most four times a second.
+func (p *progress) say(how func() string) {
 	if p.w == nil {
 		return
 	}
@@ -44,8 +52,7 @@ func (p *progress) events(n int64) {
 		return
 	}
 	p.last = now
-	rate := float64(n) / now.Sub(p.begin).Seconds()
-	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s events, %s/s", grouped(n), grouped(int64(rate)))
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", how())
 }
 
 func (p *progress) clear() {

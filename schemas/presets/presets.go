@@ -16,7 +16,7 @@ import (
 	"lapwing/schemas/definition"
 )
 
-//go:embed *.yaml scenarios
+//go:embed *.yaml campaigns scenarios
 var files embed.FS
 
 const extension = ".yaml"
