@@ -95,12 +95,3 @@ func Refused(in Insert, cause error) Insert {
 	out := append(Row{fmt.Sprintf("%s%s: %v", RefusedPrefix, in.Table.Name(), cause), value}, row[own:]...)
 	return Insert{Table: Unreadable, Rows: []Row{out}, Token: Unreadable.Name() + "/" + in.Token}
 }
-
-// Tables are all tables, in order.
-func Tables() []Table {
-	all := make([]Table, numTables)
-	for i := range all {
-		all[i] = Table(i)
-	}
-	return all
-}
