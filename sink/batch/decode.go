@@ -18,7 +18,7 @@ import (
 // Topics are the names, without prefix, of all topics the sink reads.
 func Topics() []string {
 	return []string{
-		topics.Definitions, topics.StageChanges, topics.SegmentChanges, topics.History,
+		topics.Definitions, topics.StageChanges, topics.SegmentChanges, topics.Assignments, topics.Conversions, topics.History,
 		topics.Profiles, topics.Activity, topics.Aggregates,
 	}
 }
@@ -26,7 +26,7 @@ func Topics() []string {
 // decode adds the rows of one record.
 func (b *Batch) decode(r *Record) error {
 	switch r.Name {
-	case topics.StageChanges, topics.SegmentChanges, topics.History:
+	case topics.StageChanges, topics.SegmentChanges, topics.Assignments, topics.Conversions, topics.History:
 		return b.change(r)
 	case topics.Profiles:
 		return b.profile(r)
@@ -62,6 +62,21 @@ func (b *Batch) change(r *Record) error {
 		b.add(SegmentChanges, r, append(Row{
 			c.ID.String(), c.CustomerID, c.Definition, uint32(c.DefinitionVersion), c.Segment, uint64(c.Sequence),
 			c.Entered, c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill,
+		}, cause...))
+	case record.Assignment:
+		b.add(Assignments, r, append(Row{
+			c.ID.String(), c.CustomerID, c.Definition, uint32(c.DefinitionVersion), c.Campaign, null(c.Variant), c.Holdout, uint32(c.Round),
+			uint64(c.Sequence), c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill, stages(c.Stages), list(c.Segments),
+		}, cause...))
+	case record.Conversion:
+		var value any
+		if c.HasValue {
+			value = money(c.Value)
+		}
+		b.add(Conversions, r, append(Row{
+			c.ID.String(), c.CustomerID, c.Definition, uint32(c.DefinitionVersion), c.Campaign, c.Goal, null(c.Variant), c.Holdout, uint32(c.Round),
+			c.AssignedAt.Time(), value, null(c.Currency),
+			uint64(c.Sequence), c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill, stages(c.Stages), list(c.Segments),
 		}, cause...))
 	default:
 		return fmt.Errorf("record of kind %q has no table", c.Kind)

@@ -12,6 +12,8 @@ const (
 	Definitions Table = iota
 	StageChanges
 	SegmentChanges
+	Assignments
+	Conversions
 	Activity
 	Exposures
 	OrderItems
@@ -43,6 +45,15 @@ var tables = [numTables]struct {
 	SegmentChanges: {"segment_changes_log", []string{
 		"id", "customer_id", "definition", "definition_version", "segment", "sequence", "entered", "effective_at", "detected_at", "backfill",
 		"cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
+	}},
+	Assignments: {"assignments_log", []string{
+		"id", "customer_id", "definition", "definition_version", "campaign", "variant", "holdout", "round", "sequence", "effective_at", "detected_at", "backfill",
+		"stages", "segments", "cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
+	}},
+	Conversions: {"conversions_log", []string{
+		"id", "customer_id", "definition", "definition_version", "campaign", "goal", "variant", "holdout", "round", "assigned_at", "value", "currency",
+		"sequence", "effective_at", "detected_at", "backfill",
+		"stages", "segments", "cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
 	}},
 	Activity: {"activity_log", []string{
 		"customer_id", "event_time", "message_id", "type", "event", "occurrences", "exposures", "stages", "segments",

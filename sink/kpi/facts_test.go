@@ -57,8 +57,8 @@ func TestCampaignsOfTheLiveDefinition(t *testing.T) {
 	}
 }
 
-// TestFactsAgainstTheHistory: activity, exposures and sessions are those of the
-// messages, whatever the order of the inserts, how they are cut, and how often they come.
+// TestFactsAgainstTheHistory: activity, exposures, sessions, assignments and conversions
+// are those of the history, whatever the order of the inserts, how they are cut, and how often they come.
 func TestFactsAgainstTheHistory(t *testing.T) {
 	h := sinktest.New(9, time.UTC, sinktest.Size{Customers: 20, Changes: 4, Orders: 12})
 	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "facts")
@@ -95,6 +95,19 @@ func TestFactsAgainstTheHistory(t *testing.T) {
 		s := open[k]
 		sessions.add(k.customer, stamp(k.start), stamp(s.first), stamp(s.last), s.messages, s.pages, stageOf(s.stages, "value"))
 	}
+	var assignments, conversions lines
+	for i := range h.Campaigns {
+		c := &h.Campaigns[i]
+		var value any
+		if c.HasValue {
+			value = c.Value.String()
+		}
+		if c.Kind == record.Assignment {
+			assignments.add(c.ID.String(), c.CustomerID, c.Campaign, null(c.Variant), c.Holdout, c.Round, c.Sequence, stamp(c.EffectiveAt), c.Backfill, stageOf(c.Stages, "value"), len(c.Segments), string(c.Cause.Type), len(c.Cause.Condition))
+		} else {
+			conversions.add(c.ID.String(), c.CustomerID, c.Campaign, c.Goal, null(c.Variant), c.Holdout, c.Round, c.Sequence, stamp(c.AssignedAt), stamp(c.EffectiveAt), value, null(c.Currency), stageOf(c.Stages, "value"))
+		}
+	}
 	for _, c := range []struct {
 		query string
 		want  lines
@@ -102,6 +115,8 @@ func TestFactsAgainstTheHistory(t *testing.T) {
 		{"SELECT customer_id, event_time, message_id, length(occurrences), length(exposures), stages['value'], session_stages['engagement'], length(session_stages), session_start, platform FROM facts.activity", activity},
 		{"SELECT customer_id, exposed_at, campaign, channel, step, machine, message_id, event, _occurrence FROM facts.exposures", exposures},
 		{"SELECT customer_id, session_start, started_at, ended_at, messages, pages, stages['value'] FROM facts.sessions", sessions},
+		{"SELECT id, customer_id, campaign, variant, holdout, round, sequence, effective_at, backfill, stages['value'], length(segments), cause_type, length(cause_condition) FROM facts.assignments", assignments},
+		{"SELECT id, customer_id, campaign, goal, variant, holdout, round, sequence, assigned_at, effective_at, toString(value), currency, stages['value'] FROM facts.conversions", conversions},
 		{"SELECT activity, since FROM facts.activity_mode", lines{"('all','1970-01-01 00:00:00.000')"}},
 	} {
 		got, err := d.Text(context.Background(), c.query)

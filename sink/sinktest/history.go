@@ -52,6 +52,7 @@ type History struct {
 	Zone       *time.Location
 	Models     []Model
 	Changes    []record.Record // stage and segment changes, in order per customer and model
+	Campaigns  []record.Record // assignments, each followed by its conversions
 	Orders     []Order
 	Activity   []record.Activity
 	Aggregates []record.Aggregate // the last values
@@ -83,6 +84,7 @@ func New(seed uint64, zone *time.Location, size Size) *History {
 		}
 		h.segments(rng, customer, size.Changes)
 		h.orders(rng, customer, size.Orders)
+		h.campaigns(rng, customer, size.Changes)
 		h.profile(rng, customer, c)
 	}
 	h.aggregate()
@@ -174,6 +176,41 @@ func (h *History) segments(rng *rand.Rand, customer string, n int) {
 		}
 		r.SetID()
 		h.Changes = append(h.Changes, r)
+	}
+}
+
+// campaigns assigns the customer in rounds, and has it convert after some of them, with a
+// value that is corrected now and then.
+func (h *History) campaigns(rng *rand.Rand, customer string, n int) {
+	var converted int64
+	holdout := rng.IntN(4) == 0
+	for i, at := range h.instants(rng, n/2) {
+		a := record.Record{
+			Kind: record.Assignment, CustomerID: customer, Definition: h.Definition, DefinitionVersion: 1, Campaign: "winback",
+			Sequence: int64(i + 1), Round: int64(i + 1), Holdout: holdout, EffectiveAt: at, DetectedAt: at, Backfill: rng.IntN(5) == 0,
+			Since: instant.None, NextDeadline: instant.None, Segments: []string{"country=FR"},
+			Cause: record.Cause{Type: record.CauseDeadline, Condition: "in_stage('value', 'lost')", EventTime: instant.None},
+		}
+		for _, m := range h.Models {
+			a.Stages = append(a.Stages, record.StageAt{Model: m.Name, Stage: m.Stages[rng.IntN(len(m.Stages))]})
+		}
+		if !holdout {
+			a.Variant = []string{"short", "long"}[len(customer)%2]
+		}
+		a.SetID()
+		h.Campaigns = append(h.Campaigns, a)
+		for correction := range max(0, rng.IntN(5)-1) {
+			converted++
+			c := a
+			c.Kind, c.Goal, c.Sequence, c.AssignedAt = record.Conversion, "bought", converted, at
+			c.EffectiveAt = at.Add(time.Duration(1+correction) * day)
+			c.DetectedAt = c.EffectiveAt
+			if c.HasValue = rng.IntN(3) > 0; c.HasValue {
+				c.Value, c.Currency = decimal.Decimal(rng.Int64N(5_000_000)), "EUR"
+			}
+			c.SetID()
+			h.Campaigns = append(h.Campaigns, c)
+		}
 	}
 }
 

@@ -44,6 +44,17 @@ func (h *History) Records(generation uint16) []batch.Record {
 		}
 		add(name, lane(c.CustomerID), c.CustomerID, c.AppendJSON(nil))
 	}
+	for i := range h.Campaigns {
+		c := &h.Campaigns[i]
+		name := topics.Assignments
+		switch {
+		case c.Backfill:
+			name = topics.History
+		case c.Kind == record.Conversion:
+			name = topics.Conversions
+		}
+		add(name, lane(c.CustomerID), c.CustomerID, c.AppendJSON(nil))
+	}
 	for i := range h.Activity {
 		a := &h.Activity[i]
 		add(topics.Activity, lane(a.CustomerID), a.CustomerID, a.AppendJSON(nil))
