@@ -26,14 +26,16 @@ const (
 	ClockEvent ClockMode = "event"
 )
 
-// ActivityMode says which events go to the activity topic.
+// ActivityMode says which accepted messages go to the activity topic.
 type ActivityMode string
 
 // The activity modes.
 const (
-	// ActivityReferenced: those that count as an event of the definition.
+	// ActivityAll: each of them.
+	ActivityAll ActivityMode = "all"
+	// ActivityReferenced: those that count as an event or an exposure of the definition.
 	ActivityReferenced ActivityMode = "referenced"
-	// ActivityOff: none; KPIs that need single events are not there.
+	// ActivityOff: none; KPIs that need single messages say so.
 	ActivityOff ActivityMode = "off"
 )
 
@@ -103,7 +105,7 @@ type Config struct {
 	// ReadyLag is how far behind the ends of their partitions the lanes may be, in
 	// records each, for the process to be ready.
 	ReadyLag int64 `yaml:"ready_lag"`
-	// Activity is which events go to the activity topic.
+	// Activity is which accepted messages go to the activity topic.
 	Activity ActivityMode `yaml:"activity"`
 	// Aggregates keeps counts and sums and writes them to the aggregates topic.
 	Aggregates bool `yaml:"aggregates"`
@@ -136,7 +138,7 @@ func Default() Config {
 		Clock:          ClockWall,
 		CommitInterval: Interval{Min: 20 * time.Millisecond, Max: time.Second}, MaxPollRecords: 20_000, MaxTransactionRecords: 100_000,
 		Wave: 5_000, ClockInterval: 500 * time.Millisecond,
-		MemoryLimit: 1 << 30, ReadyLag: 10_000, Activity: ActivityReferenced, Aggregates: true,
+		MemoryLimit: 1 << 30, ReadyLag: 10_000, Activity: ActivityAll, Aggregates: true,
 		MaxMessageBytes: l.MaxBytes, MaxBatchBytes: 128 << 20, MaxDepth: l.MaxDepth, MaxFuture: l.MaxFuture,
 		LeaveOnStop:       true,
 		HeartbeatInterval: 500 * time.Millisecond,
@@ -192,8 +194,8 @@ func (c *Config) Validate() error {
 		bad("memory.limit", fmt.Sprintf("%d bytes", c.MemoryLimit), fmt.Sprintf("%d MiB to 1 PiB, such as 1GiB", minMemory>>20))
 	}
 	between(bad, "ready_lag", c.ReadyLag, 0, 1<<50)
-	if c.Activity != ActivityReferenced && c.Activity != ActivityOff {
-		bad("activity", fmt.Sprintf("%q", c.Activity), `"referenced" or "off"`)
+	if c.Activity != ActivityAll && c.Activity != ActivityReferenced && c.Activity != ActivityOff {
+		bad("activity", fmt.Sprintf("%q", c.Activity), `"all", "referenced" or "off"`)
 	}
 	between(bad, "clock_interval", c.ClockInterval, 10*time.Millisecond, time.Second)
 	between(bad, "max_message_bytes", c.MaxMessageBytes, 1, topics.LargeMessageBytes/2)

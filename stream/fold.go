@@ -60,7 +60,12 @@ func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, clien
 		input:  map[string]Input{},
 		tally:  tally{},
 	}
-	f.step.WantActivity = cfg.Aggregates || cfg.Activity != ActivityOff
+	switch {
+	case cfg.Activity == ActivityAll:
+		f.step.WantActivity = lifecycle.WantAll
+	case cfg.Aggregates || cfg.Activity == ActivityReferenced:
+		f.step.WantActivity = lifecycle.WantCounted
+	}
 	f.topic.stageChanges = cfg.topic(topics.StageChanges)
 	f.topic.segmentChanges = cfg.topic(topics.SegmentChanges)
 	f.topic.profiles = cfg.topic(topics.Profiles)
@@ -327,7 +332,7 @@ func (f *fold) stepped(l *lane, c *customer) {
 		if f.cfg.Aggregates {
 			l.totals.Add(a)
 		}
-		if f.cfg.Activity == ActivityOff {
+		if f.cfg.Activity == ActivityOff || f.cfg.Activity == ActivityReferenced && !a.Referenced() {
 			continue
 		}
 		f.out.produce(f.topic.activity, l.id.Lane, f.out.keep([]byte(c.id)), f.out.bytes(a.AppendJSON), nil)

@@ -128,7 +128,9 @@ func (a *app) replay(ctx context.Context, f *replayFlags, given func(string) boo
 		out:       out,
 		progress:  newProgress(a),
 	}
-	r.output.WantActivity = kinds.aggregates || out.explain != nil
+	if kinds.aggregates || out.explain != nil {
+		r.output.WantActivity = lifecycle.WantCounted
+	}
 	err = r.run(ctx, a, sources)
 	if err == nil && out.explain != nil {
 		err = out.explain.tell(stdout, r)

@@ -29,11 +29,14 @@ type Definition struct {
 	// DedupePos is the place of the key `dedupe`; zero if it was left out.
 	DedupePos Pos
 	Lateness  time.Duration
+	// SessionGap is sessions.gap, the silence after which a session has ended; 30m by default.
+	SessionGap time.Duration
 	// AnonymousRetention is retain.anonymous; 90d by default.
 	AnonymousRetention time.Duration
 	Limits             Limits          // of a customer's state; DefaultLimits by default
 	LimitsPos          Pos             // of the key `limits`; zero if it was left out
 	PublishFrom        instant.Instant // None: the moment of activation
+	Aggregates         Aggregates
 	Params             []Param
 	Traits             []Trait // types of traits; any other trait is what its JSON is
 
@@ -50,7 +53,7 @@ type Definition struct {
 }
 
 // Message tells which messages are exposures: that something was sent to a
-// customer, or that the customer opened or clicked it. Nothing reads them yet.
+// customer, or that the customer opened or clicked it.
 type Message struct {
 	Match    []Match
 	Channel  Text

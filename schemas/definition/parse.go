@@ -62,7 +62,7 @@ const (
 func (r *fileReader) read(root *node) {
 	f, ok := r.fields(root, "the definition",
 		"lapwing", "name", "version", "timezone", "currency", "dedupe", "lateness", "retain", "limits", "publish_from",
-		"global_holdout", "params", "traits", "events", "models", "segments", "campaigns", "messages")
+		"global_holdout", "params", "traits", "events", "models", "segments", "campaigns", "messages", "sessions", "aggregates")
 	if !ok {
 		return
 	}
@@ -78,6 +78,8 @@ func (r *fileReader) read(root *node) {
 	}
 	r.readCampaigns(f)
 	r.readMessages(f)
+	r.readSessions(f)
+	r.readAggregates(f)
 }
 
 func (r *fileReader) readHeader(f *fields) {
@@ -135,7 +137,6 @@ func (r *fileReader) readMessages(f *fields) {
 	if n == nil {
 		return
 	}
-	r.warn(f.key("messages").Pos, "nothing reads `messages` in this version yet")
 	for _, item := range r.items(n, "`messages`") {
 		mf, ok := r.fields(item, "a message", "match", "channel", "step", "campaign", "machine")
 		if !ok {

@@ -18,7 +18,7 @@ var refusals = []struct {
 }{
 	// The contract's "check refuses".
 	{"unknown key", "currencie: EUR", "6:1: the definition has no key \"currencie\"; did you mean `currency`?", true},
-	{"unknown key, nothing near", "xyz: 1", "6:1: the definition has no key \"xyz\"; there are: lapwing, name, version, timezone, currency, dedupe, lateness, retain, limits, publish_from, global_holdout, params, traits, events, models, segments, campaigns, messages", true},
+	{"unknown key, nothing near", "xyz: 1", "6:1: the definition has no key \"xyz\"; there are: lapwing, name, version, timezone, currency, dedupe, lateness, retain, limits, publish_from, global_holdout, params, traits, events, models, segments, campaigns, messages, sessions, aggregates", true},
 	{"unknown key of an event", "events: {e: {match: A, were: x}}", "6:24: event \"e\" has no key \"were\"; did you mean `where`?", true},
 	{"unknown key of a pattern", "events: {e: {match: {typ: page}}}", "6:22: `match` has no key \"typ\"; did you mean `type`?", true},
 	{"unknown key of a refund", "events: {e: {match: A, key: k, refund: {match: B, keys: k, key: k}}}", "6:51: `refund` has no key \"keys\"; did you mean `key`?", true},
@@ -63,7 +63,7 @@ var refusals = []struct {
 	// Header.
 	{"nothing", "lapwing:\n", "1:1: `lapwing` has no value: write one behind the colon\n1:1: the definition needs the key `name`\n1:1: the definition needs the key `version`\n1:1: the definition has neither `models` nor `segments`: there is nothing to compute", true},
 	{"another format", "lapwing: 2\nname: n\nversion: 1\nsegments: [{name: s, when: x}]", "1:10: format \"2\" is not known: this version reads `lapwing: 1`", true},
-	{"no mapping", "- lapwing: 1", "1:1: the definition must be a mapping with `lapwing`, `name`, `version`, `timezone`, `currency`, `dedupe`, `lateness`, `retain`, `limits`, `publish_from`, `global_holdout`, `params`, `traits`, `events`, `models`, `segments`, `campaigns` or `messages`, not a list", true},
+	{"no mapping", "- lapwing: 1", "1:1: the definition must be a mapping with `lapwing`, `name`, `version`, `timezone`, `currency`, `dedupe`, `lateness`, `retain`, `limits`, `publish_from`, `global_holdout`, `params`, `traits`, `events`, `models`, `segments`, `campaigns`, `messages`, `sessions` or `aggregates`, not a list", true},
 	{"empty", "# lapwing: nothing\n", "1:1: the file is empty: it must begin with `lapwing: 1`", false},
 	{"name", "lapwing: 1\nname: Customer\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"Customer\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters; did you mean `customer`?", true},
 	{"name too long", "lapwing: 1\nname: " + strings.Repeat("n", 64) + "\nversion: 1\nsegments: [{name: s, when: x}]", "2:7: definition \"" + strings.Repeat("n", 60) + "…\" is no name: expected a to z first, then a to z, 0 to 9, _ and -, at most 63 characters", true},
@@ -145,7 +145,16 @@ var refusals = []struct {
 	{"segment with both", "lapwing: 1\nname: n\nversion: 1\nsegments: [{name: s, when: x, by: y}]", "4:31: segment \"s\" has both `when` and `by`: one of them must go", true},
 	{"segment with neither", "lapwing: 1\nname: n\nversion: 1\nsegments: [{name: s}]", "4:12: segment \"s\" needs the key `when` or `by`", true},
 	{"segments no list", "lapwing: 1\nname: n\nversion: 1\nsegments: {s: x}", "4:11: `segments` must be a list, not a mapping", true},
-	{"message without all", "messages: [{match: A}]", "6:1: warning: nothing reads `messages` in this version yet\n6:12: a message needs the key `channel`\n6:12: a message needs the key `step`\n6:12: a message needs the key `campaign`", true},
+	{"message without all", "messages: [{match: A}]", "6:12: a message needs the key `channel`\n6:12: a message needs the key `step`\n6:12: a message needs the key `campaign`", true},
+
+	// Sessions and aggregates.
+	{"sessions without a gap", "sessions: {}", "6:11: `sessions` needs the key `gap`", true},
+	{"sessions that never go on", "sessions: {gap: 0s}", "6:17: `gap` must be longer than 0, and is 0s", true},
+	{"aggregates of nothing", "aggregates: {}", "6:13: `aggregates` is empty: give it `by` or `close_after`, or take the key out", true},
+	{"aggregates by nothing", "aggregates: {by: []}", "6:18: `by` is empty: list at least one", true},
+	{"aggregates by what is not there", "aggregates: {by: [al]}", "6:19: there is no segment \"al\"; did you mean `all`?", false},
+	{"aggregates by one twice", "aggregates: {by: [all, all]}", "6:24: segment \"all\" is listed on line 6 already", true},
+	{"aggregates that close at once", "aggregates: {close_after: 0d}", "6:27: `close_after` must be longer than 0, and is 0d", true},
 
 	// Campaigns.
 	{"campaigns no list", "campaigns: {c: x}", "6:12: `campaigns` must be a list, not a mapping", true},

@@ -191,6 +191,9 @@ type Activity struct {
 	Platform      string // app, site or empty
 }
 
+// Referenced reports whether the message counts as something of the definition.
+func (a *Activity) Referenced() bool { return len(a.Occurrence) > 0 || len(a.Exposures) > 0 }
+
 // Exposure tells that something was sent to the customer, or what became of it.
 type Exposure struct {
 	Campaign string // empty if the message names none

@@ -27,6 +27,8 @@ const (
 	maxRecordBytes = topics.LargeMessageBytes - 64<<10
 	// maxMessageBytes is the most that a deployment can let a message have.
 	maxMessageBytes = topics.LargeMessageBytes / 2
+	// maxNameBytes is what a name in a definition may have.
+	maxNameBytes = 63
 	// maxConditionBytes is what a condition may take as JSON. A change carries two of
 	// them, on topics that have Kafka's default limit of 1 MiB.
 	maxConditionBytes = 256 << 10
@@ -65,7 +67,7 @@ func (m *Model) stateParts() []part {
 		limitsPos = d.Name.Pos
 	}
 	parts := []part{
-		{bytes: 8*numberBytes + 6*lengthBytes + maxRemembered*(hashBytes+instantBytes) + maxRetired, pos: d.Name.Pos, what: "what is remembered of messages", advice: "split the definition"},
+		{bytes: 12*numberBytes + 6*lengthBytes + maxRemembered*(hashBytes+instantBytes) + maxRetired, pos: d.Name.Pos, what: "what is remembered of messages", advice: "split the definition"},
 		{bytes: l.TraitBytes + l.Traits*(2*lengthBytes+instantBytes), pos: limitsPos, what: "traits", advice: "lower `trait_bytes` or `traits` in `limits`"},
 	}
 	held := 0
@@ -94,12 +96,13 @@ func (m *Model) stateParts() []part {
 		// What a held message takes for this event beyond what it is charged.
 		held += max(0, maxKeyBytes+2*numberBytes+3*lengthBytes+hashBytes*len(e.props)+lengthBytes*e.slots-heldOccurrence)
 	}
+	held += len(m.exposures)*max(0, maxKeyBytes+2*maxNameBytes+3*lengthBytes+1-heldOccurrence) + 1 + lengthBytes
 	if m.lateness > 0 {
 		parts = append(parts, part{l.HeldBytes + l.Held*held, limitsPos, "messages that wait under `lateness`", "lower `held_bytes` or `held` in `limits`"})
 	}
 	for i := range m.rules {
 		r, pos := &m.rules[i], m.rulePos(i)
-		n := 4*numberBytes + 2*lengthBytes
+		n := 6*numberBytes + 2*lengthBytes // two of them in sessions
 		if r.by {
 			n += byValueBytes + l.ByValues*byValueBytes
 		}
@@ -121,7 +124,7 @@ func (m *Model) placeParts() []part {
 	var parts []part
 	for i := range m.rules {
 		r := &m.rules[i]
-		n := 512 // names of 63 characters, two times and a sequence
+		n := 512 // names of 63 characters, two times and a sequence; or the names twice, in an activity
 		if r.by {
 			n += escaped * maxByValue
 		}
@@ -157,6 +160,9 @@ func (c *compiler) checkBounds() {
 			occurrences = 3 // the occurrence, a refund that came before it, and one that comes now
 		}
 		activity = append(activity, part{occurrences * (256 + escaped*maxKeyBytes), c.def.Events[i].Name.Pos, fmt.Sprintf("event %q", e.name), "split the definition"})
+	}
+	for _, m := range c.def.Messages {
+		activity = append(activity, part{64 + 2*maxNameBytes + escaped*maxKeyBytes, m.Channel.Pos, fmt.Sprintf("a message of channel %q", m.Channel.Value), "split the definition"})
 	}
 	refuse("the record of an event", activity)
 

@@ -132,6 +132,7 @@ func (c *Carrier) Carry(s *State, customer string, since, detected instant.Insta
 	st := step{m: m, s: next, customer: customer, detected: detected, out: out}
 	c.carryEvents(&st, s)
 	former := c.carryRules(next, s)
+	c.carryVisits(next, s)
 	for i := range s.held {
 		next.held = append(next.held, c.input(&s.held[i]))
 	}

@@ -11,7 +11,7 @@ import (
 
 // The encoding of a State, as it stands in the changelog and the local store:
 //
-//	byte     format (3)
+//	byte     format (4)
 //	uvarint  definition version
 //	byte     flags: what of the following is there
 //	varint   clock; newest and frontier as differences from it
@@ -21,6 +21,7 @@ import (
 //	series   number of events, words of the short lists together, a bit for each event
 //	         that has a series, and those
 //	list     rules, one per model and segment of the definition
+//	sessions flags: what of the following is there
 //	list     held inputs
 //	list     sequences of models and segments that are no more; left out if empty
 //
@@ -31,8 +32,9 @@ import (
 // them again. Integers that are never negative are uvarints.
 //
 // A format, once released, is read for ever (see codec_format1.go); only the
-// newest is written. Format 2 is format 3 without the texts of favourites and what is no more.
-const stateFormat = 3
+// newest is written. Format 3 is format 4 without sessions, and without exposures and platform
+// in what is held; format 2 is format 3 without the texts of favourites and what is no more.
+const stateFormat = 4
 
 // ErrState is what every error of DecodeState wraps.
 var ErrState = errors.New("state cannot be read")
@@ -149,6 +151,7 @@ func (m *Model) AppendState(dst []byte, s *State) []byte {
 			b = appendRule(b, &s.rules[i], s.clock)
 		}
 	}
+	b = m.appendVisits(b, s)
 	if len(s.held) > 0 {
 		b = appendUint(b, uint64(len(s.held)))
 		for i := range s.held {
@@ -390,5 +393,5 @@ func appendInput(b []byte, in *input, clock int64) []byte {
 		b = append(b, flag(r.full, flagFull))
 		b = appendInt(b, int64(r.value))
 	}
-	return b
+	return appendExposures(b, in)
 }

@@ -219,6 +219,9 @@ func (m *Model) decode(d *decoder, s *State) error {
 			return err
 		}
 	}
+	if d.format >= 4 {
+		m.decodeVisits(d, s)
+	}
 	if flags&flagHeld != 0 {
 		s.held = make([]input, d.len(4))
 		for i := range s.held {
@@ -511,6 +514,9 @@ func (m *Model) decodeInput(d *decoder, in *input) {
 		r.keyHash = hashOf(r.key)
 		r.full = d.byte() == flagFull
 		r.value = decimal.Decimal(d.int())
+	}
+	if d.format >= 4 {
+		d.exposures(in)
 	}
 }
 

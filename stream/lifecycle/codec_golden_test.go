@@ -64,6 +64,22 @@ func TestStateWithTextsIsRead(t *testing.T) {
 	}
 }
 
+// Format 4 brought sessions, and in what waits exposures and platforms.
+func TestStateWithSessionsIsRead(t *testing.T) {
+	m := compiled(t, golden(t, "sessions.yaml"))
+	b := golden(t, "sessions.format4")
+	var s State
+	if err := m.DecodeState(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(m, &s), string(golden(t, "sessions.txt")); got != want {
+		t.Fatalf("%s", firstDifference(got, want))
+	}
+	if stateFormat == 4 && !bytes.Equal(m.AppendState(nil, &s), b) {
+		t.Error("written again it is other bytes")
+	}
+}
+
 // A state of a version not yet known is refused, and the error says which it is: an
 // older Lapwing must not run on what a newer one has written.
 func TestStateOfALaterFormatIsRefused(t *testing.T) {
@@ -104,6 +120,18 @@ func describe(m *Model, s *State) string {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("begun %v, known %v", s.begun, s.known)
 	p("clock %d, newest %d, frontier %d, deadline %s", s.clock, s.newest, s.frontier, orNone(s.deadline))
+	if s.visited {
+		p("session from %d to %d", s.visit.start, s.visit.last)
+		for _, i := range m.modelRules {
+			p("  %s was %d", m.rules[i].name, s.rules[i].atVisit)
+		}
+	}
+	if s.past != nil {
+		p("past session from %d to %d", s.past.start, s.past.last)
+		for _, i := range m.modelRules {
+			p("  %s was %d", m.rules[i].name, s.past.stages[i])
+		}
+	}
 	for _, r := range s.remembered {
 		p("remembered %016x at %d", r.hash, r.at)
 	}
@@ -136,6 +164,12 @@ func describe(m *Model, s *State) string {
 			for _, t := range c.texts {
 				p("    text %q given %v", t.text, t.given)
 			}
+		}
+		for _, e := range in.exposures {
+			p("  tells of %q %s %s machine %v", e.Campaign, e.Channel, e.Step, e.Machine)
+		}
+		if in.platform != platformUnknown {
+			p("  from %s", in.platform)
 		}
 		for _, r := range in.refunds {
 			p("  refunds %s key %q %016x value %d full %v", m.events[r.event].name, r.key, r.keyHash, r.value, r.full)

@@ -29,10 +29,15 @@ type Model struct {
 	otherwise  []int             // events with patterns for other messages
 	refunds    []int             // events with a refund
 
+	exposures    []exposureDef
+	exposing     map[string]bool // track events that exposures match
+	exposeOthers bool            // whether any matches other messages
+
 	rules      []rule // models, then segments, in file order
 	evaluation []int  // rule indices in the order of evaluation
 	modelRules []int  // rule indices of the models, in file order
 	retention  int64  // of anonymous customers, ms
+	sessionGap int64
 	lateness   int64
 	dedupe     int64
 	maxState   int // bytes of an encoded state
@@ -43,6 +48,8 @@ type Model struct {
 
 	currencyPath int // -1 without
 	productsPath int
+	pagePath     int
+	appPath      int
 }
 
 // eventDef is one event of the definition.
@@ -160,6 +167,7 @@ func newCompiler(d *definition.Definition) *compiler {
 		Model: &Model{
 			def: d, publishFrom: d.PublishFrom,
 			retention: d.AnonymousRetention.Milliseconds(), lateness: d.Lateness.Milliseconds(), dedupe: d.Dedupe.Milliseconds(),
+			sessionGap: d.SessionGap.Milliseconds(), exposing: map[string]bool{},
 			byEvent: map[string][]int{}, eventNames: map[string]string{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
 		},
 		params:      map[string]definition.Param{},
@@ -182,6 +190,8 @@ func (c *compiler) compile() (*Model, []definition.Problem) {
 	c.declareEvents()
 	c.declareRules()
 	c.compileEvents()
+	c.compileMessages()
+	c.nameTypes()
 	deps := c.compileRules()
 	for _, f := range c.atEnd {
 		f()

@@ -135,7 +135,7 @@ func (st *step) roomForTrait(name string, raw []byte, at int64, used *int) bool 
 // What a held message counts for, beside its texts.
 const (
 	heldBase       = 64  // itself
-	heldOccurrence = 320 // each event it counts as, and each refund: the key and numbers
+	heldOccurrence = 320 // each event it counts as, each refund and exposure: the key and numbers
 )
 
 // size is what a held message counts for under held_bytes.
@@ -146,7 +146,7 @@ func (in *input) size() int {
 			texts += len(in.counted[i].texts[k].text)
 		}
 	}
-	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)) + texts +
+	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)+len(in.exposures)) + texts +
 		len(in.messageID) + len(in.kind) + len(in.event) + len(in.traits) + len(in.group) + len(in.currency) + len(in.products)
 }
 

@@ -207,13 +207,13 @@ func TestLongTextsOfAMessageAreCut(t *testing.T) {
   - {name: m, stages: [{stage: buyer, when: "seen('purchase', '90d')"}, {stage: other, when: "true"}]}
 segments: [{name: any, when: "true"}]
 `)
-	h.out.WantActivity = true
+	h.out.WantActivity = WantCounted
 	decode := func(raw string) (Output, Verdict) {
 		var msg event.Message
 		if cause := h.decoder.Decode([]byte(raw), instant.None, &msg); cause != "" {
 			t.Fatal(cause)
 		}
-		h.out = Output{WantActivity: true}
+		h.out = Output{WantActivity: WantCounted}
 		v := h.model.Accept(&h.state, "u", &msg, msg.Time, &h.out)
 		return h.out, v
 	}

@@ -47,7 +47,7 @@ func fits(patterns []definition.Match, msg *event.Message) bool {
 func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 	*in = input{
 		at: int64(msg.Time), messageID: msg.MessageID, kind: cutEvent(msg.Type), event: cutEvent(msg.Event), known: len(msg.UserID) > 0,
-		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0],
+		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0], exposures: in.exposures[:0], platform: m.platformOf(msg),
 	}
 	if len(in.event) == 0 {
 		in.event = in.kind
@@ -91,6 +91,9 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 			}
 		}
 		in.refunds = append(in.refunds, r)
+	}
+	if len(m.exposures) > 0 {
+		m.expose(msg, ev, in)
 	}
 	if m.currencyPath >= 0 && (len(in.counted) > 0 || len(in.refunds) > 0) {
 		in.currency, in.products = msg.Raw(m.currencyPath), msg.Raw(m.productsPath)
@@ -195,6 +198,7 @@ func (in *input) clone() input {
 			t.text = strings.Clone(t.text)
 		}
 	}
+	out.exposures = cloneExposures(in.exposures)
 	out.refunds = slices.Clone(in.refunds)
 	for i := range out.refunds {
 		out.refunds[i].key = strings.Clone(out.refunds[i].key)

@@ -97,10 +97,11 @@ func (m *Model) ProfileIn(b *ProfileBuffer, s *State, customer string) *record.P
 }
 
 // noteActivity records what the message counts as, with the stages and segments
-// held just before it.
-func (st *step) noteActivity(in *input) {
+// held just before it, and its session.
+func (st *step) noteActivity(in *input, v *visit, begins bool) {
 	out, s, m := st.out, st.s, st.m
-	if !out.WantActivity || len(in.counted) == 0 && len(in.refunds) == 0 {
+	counts := begins || len(in.counted) > 0 || len(in.refunds) > 0 || len(in.exposures) > 0
+	if out.WantActivity == WantNone || out.WantActivity == WantCounted && !counts {
 		return
 	}
 	n := len(out.Activity)
@@ -112,8 +113,13 @@ func (st *step) noteActivity(in *input) {
 	a := &out.Activity[n]
 	*a = record.Activity{
 		CustomerID: st.customer, EventTime: instant.Instant(in.at), MessageID: string(in.messageID),
-		Type: string(in.kind), Event: string(in.event), Currency: m.def.Currency,
+		Type: m.eventName(in.kind), Event: m.eventName(in.event), Currency: m.def.Currency,
 		Occurrence: a.Occurrence[:0], Stages: a.Stages[:0], Segments: a.Segments[:0],
+		Exposures: append(a.Exposures[:0], in.exposures...), SessionStages: st.appendVisitStages(a.SessionStages[:0], v),
+		SessionStart: instant.Instant(v.start), SessionBegins: begins, Platform: in.platform.String(),
+	}
+	for i := range a.Exposures {
+		a.Exposures[i].Campaign = strings.Clone(a.Exposures[i].Campaign)
 	}
 	if text, ok := fromJSON(in.currency).text(); ok && len(text) <= maxCurrencyBytes {
 		a.Currency = strings.Clone(text)
@@ -153,6 +159,7 @@ func (st *step) noteRefund(a *record.Activity, name, key string, entry *keyEntry
 	}
 	a.Occurrence = append(a.Occurrence, record.Occurrence{
 		Event: name, At: instant.Instant(at), Value: before - taken, HasValue: true, Key: strings.Clone(key), Refund: true,
+		Before: entry.value - before, // both are numbers, and so is what was left
 	})
 }
 

@@ -26,6 +26,9 @@ func (s *State) Size() int {
 			}
 		}
 	}
+	if s.past != nil {
+		n += block(int(unsafe.Sizeof(*s.past))) + list(s.past.stages)
+	}
 	for i := range s.retired {
 		n += block(len(s.retired[i].name))
 	}
@@ -62,7 +65,10 @@ func (s *series) sizeInMemory() int {
 }
 
 func (in *input) sizeInMemory() int {
-	n := list(in.counted) + list(in.refunds)
+	n := list(in.counted) + list(in.refunds) + list(in.exposures)
+	for i := range in.exposures {
+		n += block(len(in.exposures[i].Campaign))
+	}
 	for _, b := range [...][]byte{in.messageID, in.kind, in.event, in.traits, in.group, in.currency, in.products} {
 		n += list(b)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"lapwing/schemas/decimal"
 	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
 )
 
 // State is everything Lapwing knows of one customer. The zero State is a customer
@@ -16,6 +17,7 @@ import (
 type State struct {
 	begun    bool
 	known    bool  // has had a message with a usable userId
+	visited  bool  // visit is meant
 	clock    int64 // greatest event time accepted, held ones included
 	newest   int64 // greatest event time applied
 	frontier int64 // greatest instant applied: an event, or a deadline that changed something
@@ -28,6 +30,9 @@ type State struct {
 	traits []trait   // by name
 	rules  []membership
 	held   []input // waiting for the clock, by time, messageId, arrival
+
+	visit visit      // the current session
+	past  *pastVisit // one before it; nil if no message came late
 
 	retired []retired // of models and segments that a definition before this one had
 
@@ -52,6 +57,7 @@ type trait struct {
 // membership is a customer's place in one model or segment.
 type membership struct {
 	stage    int32 // index of the stage; inSegment or noStage for segments
+	atVisit  int32 // of a model: the stage just before the current session
 	since    int64 // when it was entered
 	sequence int64
 	deadline int64    // when the rule must be looked at again
@@ -103,7 +109,7 @@ func (m *Model) prepare(s *State) {
 	s.series = make([]*series, len(m.events))
 	s.rules = make([]membership, len(m.rules))
 	for i := range s.rules {
-		s.rules[i] = membership{stage: noStage, deadline: math.MinInt64} // due: all are evaluated at once
+		s.rules[i] = membership{stage: noStage, atVisit: noStage, deadline: math.MinInt64} // due: all are evaluated at once
 	}
 }
 
@@ -257,6 +263,8 @@ type input struct {
 	group       []byte // groupId of a group message
 	currency    []byte // raw
 	products    []byte // raw
+	exposures   []record.Exposure
+	platform    platform
 }
 
 // counted is one event of the definition that the message counts as.

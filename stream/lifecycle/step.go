@@ -30,10 +30,10 @@ type Output struct {
 	// Records are the changes: of each evaluation the stage changes, then the
 	// segment changes.
 	Records []record.Record
-	// Activity has one entry per applied message that counted as an occurrence or
-	// took a refund, if WantActivity is set. Entries are reused after Reset.
+	// Activity has one entry per applied message that WantActivity asks for. Entries are
+	// reused after Reset.
 	Activity     []record.Activity
-	WantActivity bool
+	WantActivity Want
 	// Changed tells that the profile may have changed: stages, segments, traits,
 	// the next deadlines, or the end of the customer.
 	Changed bool
@@ -44,6 +44,18 @@ type Output struct {
 
 	scratch scratch
 }
+
+// Want says which applied messages an Output has as activity.
+type Want uint8
+
+// What may be wanted.
+const (
+	WantNone Want = iota
+	// WantCounted: those that count as an event, take a refund, tell of an exposure or
+	// begin a session.
+	WantCounted
+	WantAll
+)
 
 // Reset empties the output and keeps its memory.
 func (o *Output) Reset() {
@@ -313,7 +325,8 @@ func (st *step) apply(in *input) {
 		s.frontier = in.at
 	}
 	s.newest = max(s.newest, in.at)
-	st.noteActivity(in)
+	v, begins := st.enterSession(in.at)
+	st.noteActivity(in, v, begins)
 
 	var dirty bitset
 	if in.known && !s.known {
