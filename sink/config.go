@@ -40,6 +40,9 @@ type BatchConfig struct {
 	Rows  int           `yaml:"rows"`  // of all tables together; 1 to 500,000
 	Bytes int           `yaml:"bytes"` // of the records; bounds the memory of a batch
 	Age   time.Duration `yaml:"age"`   // since its first record; about one insert per table and age
+	// InFlight is how many batches may be on their way to ClickHouse at the same time;
+	// with the one that is read into it bounds what the sink holds while ClickHouse is away.
+	InFlight int `yaml:"in_flight"`
 }
 
 // RetryConfig paces the attempts to insert, which never end.
@@ -53,7 +56,7 @@ type RetryConfig struct {
 func Default() Config {
 	return Config{
 		Brokers: []string{"127.0.0.1:9092"}, Prefix: "lapwing.", Group: "lapwing-sink", Generation: 1, Database: "lapwing", Migrate: true,
-		Batch: BatchConfig{Rows: 100_000, Bytes: 64 << 20, Age: time.Second},
+		Batch: BatchConfig{Rows: 100_000, Bytes: 32 << 20, Age: time.Second, InFlight: 2},
 		Retry: RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
 	}
 }
@@ -80,6 +83,7 @@ func (c Config) Validate() error {
 	bad(c.Batch.Rows >= 1 && c.Batch.Rows <= 500_000, "batch.rows", c.Batch.Rows, "1 to 500000")
 	bad(c.Batch.Bytes >= 1<<10 && c.Batch.Bytes <= 1<<30, "batch.bytes", c.Batch.Bytes, "1 KiB to 1 GiB")
 	bad(c.Batch.Age >= time.Millisecond && c.Batch.Age <= time.Minute, "batch.age", c.Batch.Age, "1ms to 1m")
+	bad(c.Batch.InFlight >= 1 && c.Batch.InFlight <= 16, "batch.in_flight", c.Batch.InFlight, "1 to 16")
 	bad(c.Retry.Initial > 0, "retry.initial", c.Retry.Initial, "more than 0")
 	bad(c.Retry.Max >= c.Retry.Initial, "retry.max", c.Retry.Max, "at least retry.initial")
 	bad(c.Retry.Timeout >= time.Second, "retry.timeout", c.Retry.Timeout, "at least 1s")

@@ -138,17 +138,39 @@ func TestClickHouseAway(t *testing.T) {
 	produce(t, c, records[third:])
 	failed := func() float64 { return sum(t, r.registry, "lapwing_sink_insert_failures_total") }
 	eventually(t, "an insert fails", func() bool { return failed() > 2 })
-	read := sum(t, r.registry, "lapwing_sink_records_total")
-	before := failed()
-	eventually(t, "further inserts fail", func() bool { return failed() > before+5 })
-	if now := sum(t, r.registry, "lapwing_sink_records_total"); now != read {
-		t.Errorf("the sink read on while ClickHouse was away: %v records, then %v", read, now)
+	read, before := -1.0, 0.0
+	eventually(t, "the sink reads no more", func() bool {
+		if failed() < before+5 {
+			return false
+		}
+		was := read
+		read, before = sum(t, r.registry, "lapwing_sink_records_total"), failed()
+		return read == was
+	})
+	if read == float64(len(records)) {
+		t.Error("the sink has read everything while ClickHouse was away: the test shows nothing")
+	}
+	for name, bounds := range map[string][2]float64{
+		"in_flight_batches": {float64(cfg.Batch.InFlight), float64(cfg.Batch.InFlight)},
+		"in_flight_rows":    {float64(cfg.Batch.InFlight * cfg.Batch.Rows), float64(2 * len(records))},
+		"retrying_inserts":  {1, 100},
+		"oldest_seconds":    {1e-9, patience.Seconds()},
+	} {
+		if n := sum(t, r.registry, "lapwing_sink_"+name); n < bounds[0] || n > bounds[1] {
+			t.Errorf("lapwing_sink_%s is %v while ClickHouse is away, want %v", name, n, bounds)
+		}
 	}
 
 	server = open(native)
 	t.Cleanup(func() { _ = server.Close() })
 	finish(t, r)
 	check(t, d, totals(h))
+	eventually(t, "nothing is on its way", func() bool {
+		return sum(t, r.registry, "lapwing_sink_in_flight_batches")+sum(t, r.registry, "lapwing_sink_in_flight_bytes")+sum(t, r.registry, "lapwing_sink_retrying_inserts") == 0
+	})
+	if n := sum(t, r.registry, "lapwing_sink_last_error_timestamp_seconds"); n < 1e9 {
+		t.Errorf("the last error was at %v", n)
+	}
 }
 
 // TestRebalance: members come and go in the middle; nothing is lost or doubled.

@@ -4,10 +4,11 @@
 //
 // It reads committed records only, in a consumer group of its own, collects them
 // into batches (sink/batch), inserts these (sink/writer) and commits the offsets
-// afterwards. So a crash at any point repeats inserts and loses none, and the
-// tables are such that a repeat changes nothing (schemas/clickhouse). ClickHouse
-// being away stops the sink and nothing else: it holds one batch and what the
-// Kafka client has fetched, polls no more, and catches up by itself.
+// afterwards, several batches beside each other, whose offsets are committed in order.
+// So a crash at any point repeats inserts and loses none, and the tables are such that
+// a repeat changes nothing (schemas/clickhouse). ClickHouse being away stops the sink
+// and nothing else: it holds a few batches and what the Kafka client has fetched, polls
+// no more, and catches up by itself.
 //
 // See DESIGN.md for what was chosen and why.
 package sink
@@ -27,6 +28,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kzap"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"lapwing/sink/batch"
 	"lapwing/sink/migrate"
@@ -52,11 +54,13 @@ type Sink struct {
 	writer    *writer.Writer
 	metrics   *metrics
 	written   progress
+	pace      pace
 	ready     atomic.Bool
-
-	// epoch counts assignments taken away. It is raised by the client's callback;
-	// the loop drops what it read under an older one.
-	epoch atomic.Int64
+	flight    *flight
+	slots     *semaphore.Weighted
+	// tenure is the present one. The client's callback replaces it when partitions are
+	// taken away; the loop drops what it read under an older one.
+	tenure atomic.Pointer[tenure]
 }
 
 // New returns a Sink that has not started anything.
@@ -67,15 +71,19 @@ func New(cfg Config, deps Deps) (*Sink, error) {
 	if deps.Log == nil || deps.Registerer == nil || deps.ClickHouse == nil {
 		return nil, errors.New("sink: a logger, a registerer and a ClickHouse connection are needed")
 	}
-	m, err := newMetrics(deps.Registerer)
-	if err != nil {
+	s := &Sink{
+		cfg: cfg, log: deps.Log.Named("sink"), conn: deps.ClickHouse, kafkaOpts: deps.KafkaOpts,
+		slots: semaphore.NewWeighted(int64(cfg.Batch.InFlight)),
+	}
+	var err error
+	if s.metrics, err = newMetrics(deps.Registerer, func() float64 { return s.flight.oldest(time.Now()).Seconds() }, func() float64 { return float64(s.writer.Retrying()) }); err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, log: deps.Log.Named("sink"), conn: deps.ClickHouse, kafkaOpts: deps.KafkaOpts, metrics: m}
+	s.flight = newFlight(s.metrics)
 	s.written.init()
 	s.writer = writer.New(deps.ClickHouse, writer.Config{
 		Database: cfg.Database, InitialInterval: cfg.Retry.Initial, MaxInterval: cfg.Retry.Max, Timeout: cfg.Retry.Timeout,
-	}, s.log, m.hooks())
+	}, s.log, s.hooks())
 	return s, nil
 }
 
@@ -94,7 +102,12 @@ func (s *Sink) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	client, err := kgo.NewClient(s.options()...)
+	// What is on its way may end after ctx, for a short time.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	work, running := errgroup.WithContext(running)
+	s.tenure.Store(newTenure(running))
+	client, err := kgo.NewClient(s.options(running)...)
 	if err != nil {
 		return fmt.Errorf("create Kafka client: %w", err)
 	}
@@ -103,10 +116,19 @@ func (s *Sink) Run(ctx context.Context) error {
 	following, stop := context.WithCancel(ctx)
 	var follower sync.WaitGroup
 	follower.Go(func() { s.showGeneration(following) })
-	err = s.loop(ctx, client)
+	// The loop ends with ctx, or when a batch has met what only a person can end.
+	polling, cancelPolling := context.WithCancel(ctx)
+	defer context.AfterFunc(running, cancelPolling)()
+	err = s.loop(polling, client, work)
+	cancelPolling()
+	if err == nil {
+		s.settle(running)
+	}
+	cancel()
+	err = errors.Join(err, work.Wait())
 	stop()
 	follower.Wait()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		return nil
 	}
 	return err
@@ -119,7 +141,7 @@ func (s *Sink) schema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.writer.Retry(ctx, "prepare the schema", func() error {
+	return s.writer.Retry(ctx, "prepare the schema", func(ctx context.Context) error {
 		if err := s.migrate(ctx, m); err != nil {
 			if errors.Is(err, migrate.ErrChanged) || errors.Is(err, migrate.ErrNewer) || errors.Is(err, migrate.ErrLayout) || errors.Is(err, errPending) {
 				return writer.Fatal(err)
@@ -127,7 +149,7 @@ func (s *Sink) schema(ctx context.Context) error {
 			return err
 		}
 		return s.firstGeneration(ctx)
-	}, nil)
+	})
 }
 
 // errPending says that a migration is missing and that this sink may not apply it.
@@ -166,7 +188,7 @@ func (s *Sink) firstGeneration(ctx context.Context) error {
 	return nil
 }
 
-func (s *Sink) options() []kgo.Opt {
+func (s *Sink) options(running context.Context) []kgo.Opt {
 	var names []string
 	for _, name := range batch.Topics() {
 		names = append(names, s.cfg.Prefix+name)
@@ -186,8 +208,11 @@ func (s *Sink) options() []kgo.Opt {
 		// rule simple: what is not committed by then is dropped and read again.
 		kgo.Balancers(kgo.StickyBalancer()),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsRevoked(s.lost),
-		kgo.OnPartitionsLost(s.lost),
+		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, _ map[string][]int32) {
+			s.settle(ctx)
+			s.lost(running)
+		}),
+		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { s.lost(running) }),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.FetchMaxBytes(16 << 20),
 		kgo.FetchMaxPartitionBytes(4 << 20),
@@ -201,7 +226,9 @@ func (s *Sink) options() []kgo.Opt {
 	return append(opts, s.kafkaOpts...)
 }
 
-func (s *Sink) lost(context.Context, *kgo.Client, map[string][]int32) { s.epoch.Add(1) }
+// lost begins another tenure: what is on its way or was read in the present one is
+// dropped.
+func (s *Sink) lost(running context.Context) { s.tenure.Swap(newTenure(running)).end(errLost) }
 
 // assigned notes where the group stands, which is where a former run has written to.
 func (s *Sink) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -218,38 +245,44 @@ func (s *Sink) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offs
 	return offsets, nil
 }
 
-// loop is the one goroutine that owns the batch. Between a poll and AllowRebalance
-// no partition is taken away, except while an insert waits for ClickHouse.
-func (s *Sink) loop(ctx context.Context, client *kgo.Client) error {
-	b := batch.New(batch.Limits{Rows: s.cfg.Batch.Rows, Bytes: s.cfg.Batch.Bytes, Age: s.cfg.Batch.Age})
-	epoch := s.epoch.Load()
+// loop is the one goroutine that owns the batch that is read into. Between a poll and
+// AllowRebalance no partition is taken away, except while it waits for room to send.
+func (s *Sink) loop(ctx context.Context, client *kgo.Client, work *errgroup.Group) error {
+	b, t := s.newBatch(), s.tenure.Load()
 	for {
 		wait, cancel := context.WithTimeout(ctx, max(time.Millisecond, b.Due(time.Now())))
-		fetches := client.PollRecords(wait, s.cfg.Batch.Rows)
+		fetches := client.PollRecords(wait, min(maxPoll, s.cfg.Batch.Rows))
 		cancel()
 		if ctx.Err() != nil {
 			return nil // what is not committed is read again by whoever comes next
 		}
-		if now := s.epoch.Load(); now != epoch {
-			epoch = now
-			b.Reset()
+		if now := s.tenure.Load(); now != t {
+			b, t = s.newBatch(), now
 		}
 		if err := s.errors(ctx, fetches); err != nil {
 			return err
 		}
 		now := time.Now()
 		fetches.EachRecord(func(r *kgo.Record) { s.add(b, r, now) })
+		s.flight.reading(b.Began())
 		if b.Full(time.Now()) {
-			switch err := s.flush(ctx, client, b, epoch); {
-			case errors.Is(err, errLost):
-				s.log.Info("batch dropped: partitions were taken away", zap.Int("rows", b.Rows()))
-			case err != nil:
-				return err
+			if err := s.send(t, client, work, b); err != nil && !errors.Is(err, errLost) {
+				return nil // the work has ended, and says why
 			}
-			b.Reset()
+			b = s.newBatch()
+			s.flight.reading(time.Time{})
 		}
 		client.AllowRebalance()
 	}
+}
+
+// maxPoll bounds the records of one poll, and so how much a batch may be above its limits.
+const maxPoll = 10_000
+
+// newBatch is an empty batch with the limits of the moment.
+func (s *Sink) newBatch() *batch.Batch {
+	usual := batch.Limits{Rows: s.cfg.Batch.Rows, Bytes: s.cfg.Batch.Bytes, Age: s.cfg.Batch.Age}
+	return batch.New(s.pace.load().Limits(usual, usual.Bytes*s.cfg.Batch.InFlight))
 }
 
 // errors logs what the client could not fetch, and returns what no waiting heals.
@@ -302,46 +335,3 @@ func generationOf(r *kgo.Record, own int) (int, error) {
 	}
 	return own, nil
 }
-
-// flush inserts all rows of the batch and then commits its offsets, in this order:
-// a crash in between repeats the insert.
-func (s *Sink) flush(ctx context.Context, client *kgo.Client, b *batch.Batch, epoch int64) error {
-	began := time.Now()
-	waiting := func() error {
-		// ClickHouse may be away for hours, the group's patience ends after a minute:
-		// let a rebalance pass, and give up if it took our partitions.
-		client.AllowRebalance()
-		if s.epoch.Load() != epoch {
-			return errLost
-		}
-		return nil
-	}
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(maxInserts)
-	inserts, unreadable := b.Inserts()
-	for i := range unreadable {
-		u := &unreadable[i]
-		s.metrics.unreadable.Inc()
-		s.log.Warn("record could not be read; it is kept in the table unreadable", zap.String("topic", u.Topic),
-			zap.Int32("partition", u.Partition), zap.Int64("offset", u.Offset), zap.Error(u.Err))
-	}
-	for _, in := range inserts {
-		group.Go(func() error { return s.writer.Insert(gctx, in, waiting) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if s.epoch.Load() != epoch {
-		return errLost
-	}
-	if err := s.commit(ctx, client, b.Next()); err != nil {
-		return err
-	}
-	s.written.raise(b.Next())
-	s.metrics.batch.Observe(time.Since(began).Seconds())
-	s.metrics.lastFlush.SetToCurrentTime()
-	return nil
-}
-
-// maxInserts bounds the inserts that run at the same time, one per table.
-const maxInserts = 4

@@ -76,6 +76,8 @@ func (r *recorder) Register(c prometheus.Collector) error {
 			m.kind = "gauge"
 		case prometheus.Counter:
 			m.kind = "counter"
+		case prometheus.GaugeFunc: // which all the others are, too
+			m.kind = "gauge"
 		default:
 			r.t.Fatalf("%s is a %T", m.name, c)
 		}

@@ -215,6 +215,18 @@ func (b *Batch) Empty() bool { return b.records == 0 }
 // Rows is how many rows the batch holds.
 func (b *Batch) Rows() int { return b.rows }
 
+// Size is what a batch holds.
+type Size struct {
+	Rows  int // of all tables together
+	Bytes int // of the records' keys and values
+}
+
+// Size is what the batch holds now.
+func (b *Batch) Size() Size { return Size{b.rows, b.bytes} }
+
+// Began is when the first record was added; zero if the batch is empty.
+func (b *Batch) Began() time.Time { return b.began }
+
 // Next are the offsets to commit once all inserts are done.
 func (b *Batch) Next() Offsets { return b.next }
 

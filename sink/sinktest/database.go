@@ -65,7 +65,7 @@ func (d *Database) Insert(ctx context.Context, records []batch.Record) error {
 		return &unreadable[0]
 	}
 	for _, in := range inserts {
-		if err := d.Writer.Insert(ctx, in, nil); err != nil {
+		if err := d.Writer.Insert(ctx, in); err != nil {
 			return err
 		}
 	}

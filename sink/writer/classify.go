@@ -3,7 +3,6 @@
 package writer
 
 import (
-	"context"
 	"errors"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -99,6 +98,3 @@ type fatalError struct{ err error }
 
 func (e *fatalError) Error() string { return e.err.Error() }
 func (e *fatalError) Unwrap() error { return e.err }
-
-// stopped reports whether err comes from our own context having ended.
-func stopped(ctx context.Context) bool { return ctx.Err() != nil }

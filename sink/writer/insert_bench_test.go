@@ -60,7 +60,7 @@ func BenchmarkInsertActivity(b *testing.B) {
 		own0, engine0 := cpu(b, "self"), cpu(b, fmt.Sprint(server.Pid()))
 		b.StartTimer()
 		for _, in := range inserts {
-			if err := d.Writer.Insert(context.Background(), in, nil); err != nil {
+			if err := d.Writer.Insert(context.Background(), in); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -10,8 +10,10 @@ package writer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -45,6 +47,8 @@ type Writer struct {
 	log    *zap.Logger
 	hooks  Hooks
 	blocks blocks
+	// retrying counts the inserts whose last attempt has failed.
+	retrying atomic.Int64
 }
 
 // New returns a Writer on conn.
@@ -69,50 +73,57 @@ func settings(token string) ch.Settings {
 	}
 }
 
+// Retrying is how many inserts have failed and are tried again.
+func (w *Writer) Retrying() int { return int(w.retrying.Load()) }
+
 // Insert returns once the rows are in ClickHouse. It retries without end while ctx
-// lives; between attempts it calls waiting, if not nil, and gives up with its error.
-// A row that ClickHouse refuses is kept in the table of unreadable records instead.
-// Any other error means that a person has to look (Halt), or that ctx ended.
-func (w *Writer) Insert(ctx context.Context, in batch.Insert, waiting func() error) error {
-	attempt := func() error {
+// lives. A row that ClickHouse refuses is kept in the table of unreadable records
+// instead. Any other error means that a person has to look (Halt), or that ctx ended:
+// then it is the cause of that.
+func (w *Writer) Insert(ctx context.Context, in batch.Insert) error {
+	err := w.Retry(ctx, "insert into "+in.Table.Name(), func(ctx context.Context) error {
 		began := time.Now()
 		err := w.once(ctx, in)
 		if err == nil && w.hooks.Inserted != nil {
 			w.hooks.Inserted(in.Table, len(in.Rows), time.Since(began))
 		}
-		if err != nil && !stopped(ctx) && w.hooks.Failed != nil {
+		if err != nil && ctx.Err() == nil && w.hooks.Failed != nil {
 			w.hooks.Failed(in.Table, Classify(err), Code(err))
 		}
 		return err
-	}
-	err := w.Retry(ctx, "insert into "+in.Table.Name(), attempt, waiting)
-	if err == nil || stopped(ctx) || Classify(err) != Skip {
+	})
+	if err == nil || ctx.Err() != nil || Classify(err) != Skip {
 		return err
 	}
-	return w.split(ctx, in, waiting, err)
+	return w.split(ctx, in, err)
 }
 
 // Retry calls attempt until it succeeds, fails in a way that is not retried, or ctx
-// ends. Between attempts it calls waiting, if not nil, and gives up with its error.
-func (w *Writer) Retry(ctx context.Context, what string, attempt, waiting func() error) error {
+// ends, which gives the cause of that.
+func (w *Writer) Retry(ctx context.Context, what string, attempt func(ctx context.Context) error) error {
 	policy := backoff.NewExponentialBackOff()
 	policy.InitialInterval, policy.MaxInterval = w.cfg.InitialInterval, w.cfg.MaxInterval
 	policy.MaxElapsedTime = 0 // for ever: giving up would lose rows or stop for good
 	policy.Reset()
+	failed := false
+	defer func() {
+		if failed {
+			w.retrying.Add(-1)
+		}
+	}()
 	err := backoff.RetryNotify(func() error {
-		err := attempt()
+		err := attempt(ctx)
 		switch {
 		case err == nil:
 			return nil
-		case stopped(ctx):
+		case ctx.Err() != nil:
 			return backoff.Permanent(context.Cause(ctx))
 		case Classify(err) != Retry:
 			return backoff.Permanent(err)
 		}
-		if waiting != nil {
-			if stop := waiting(); stop != nil {
-				return backoff.Permanent(stop)
-			}
+		if !failed {
+			failed = true
+			w.retrying.Add(1)
 		}
 		return err
 	}, backoff.WithContext(policy, ctx), func(err error, wait time.Duration) {
@@ -120,6 +131,9 @@ func (w *Writer) Retry(ctx context.Context, what string, attempt, waiting func()
 			zap.Int32("code", Code(err)), zap.Duration("wait", wait), zap.Error(err))
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
@@ -127,11 +141,11 @@ func (w *Writer) Retry(ctx context.Context, what string, attempt, waiting func()
 
 // split finds the rows that ClickHouse refuses by halves, inserts the others, and
 // keeps the refused ones as unreadable. Insert calls it again for each half.
-func (w *Writer) split(ctx context.Context, in batch.Insert, waiting func() error, cause error) error {
+func (w *Writer) split(ctx context.Context, in batch.Insert, cause error) error {
 	if n := len(in.Rows); n > 1 {
 		for i, half := range [][]batch.Row{in.Rows[:n/2], in.Rows[n/2:]} {
 			part := batch.Insert{Table: in.Table, Rows: half, Token: fmt.Sprintf("%s.%d", in.Token, i)}
-			if err := w.Insert(ctx, part, waiting); err != nil {
+			if err := w.Insert(ctx, part); err != nil {
 				return err
 			}
 		}
@@ -144,13 +158,47 @@ func (w *Writer) split(ctx context.Context, in batch.Insert, waiting func() erro
 	if w.hooks.Skipped != nil {
 		w.hooks.Skipped(in.Table, 1)
 	}
-	return w.Insert(ctx, batch.Refused(in, cause), waiting)
+	return w.Insert(ctx, batch.Refused(in, cause))
 }
 
-// once sends the rows in one block and waits for the answer.
+// errNoAnswer says that an attempt took longer than it may. Its outcome is unknown.
+var errNoAnswer = errors.New("no answer from ClickHouse in time")
+
+// once makes one attempt, and does not wait longer for it than it may take: the driver
+// keeps its deadline by the socket, and there is code of it, of the network and of the
+// server in between. What it leaves behind ends with its connection.
 func (w *Writer) once(ctx context.Context, in batch.Insert) error {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	attempt, cancel := context.WithTimeoutCause(ctx, w.cfg.Timeout, errNoAnswer)
 	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- w.insert(attempt, in) }()
+	select {
+	case err := <-result:
+		if err != nil && attempt.Err() != nil {
+			return context.Cause(attempt)
+		}
+		return err
+	case <-attempt.Done():
+	}
+	// It has been told to end. Wait for that a little: the rows are its until then.
+	late := time.NewTimer(watchdog)
+	defer late.Stop()
+	select {
+	case err := <-result:
+		if err == nil {
+			return nil // the answer came on the last moment
+		}
+	case <-late.C:
+		w.log.Error("an insert does not end although it was told to; it is left alone", zap.String("table", in.Table.Name()), zap.String("token", in.Token))
+	}
+	return context.Cause(attempt)
+}
+
+// watchdog is how long after its end an attempt may take to notice.
+const watchdog = 5 * time.Second
+
+// insert sends the rows in one block and waits for the answer.
+func (w *Writer) insert(ctx context.Context, in batch.Insert) error {
 	columns := in.Table.Columns()
 	for i, c := range columns {
 		columns[i] = "`" + c + "`"

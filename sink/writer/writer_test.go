@@ -109,32 +109,25 @@ func TestSameTokenTwice(t *testing.T) {
 	}
 }
 
-// TestEnds: an insert that cannot succeed goes on until its context ends or waiting
-// says stop, and a missing table is not tried again.
+// TestEnds: an insert that cannot succeed goes on until its context ends, which gives
+// the cause of that, and a missing table is not tried again.
 func TestEnds(t *testing.T) {
 	conn, err := ch.Open(&ch.Options{Addr: []string{"127.0.0.1:1"}, DialTimeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	w := writer.New(conn, sinktest.WriterConfig("x"), zap.NewNop(), writer.Hooks{})
 	in := batch.Insert{Table: batch.Unreadable, Rows: []batch.Row{{"r", "v", "t", uint32(0), uint64(0), uint16(1)}}, Token: "t"}
-	stop := errors.New("partitions are gone")
-	calls := 0
-	err = w.Insert(context.Background(), in, func() error {
-		if calls++; calls == 3 {
-			return stop
-		}
-		return nil
-	})
-	if !errors.Is(err, stop) || calls != 3 {
-		t.Errorf("after %d attempts: %v", calls, err)
-	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	cause := errors.New("shutting down")
-	err = w.Insert(ctx, in, func() error { cancel(cause); return nil })
-	if !errors.Is(err, cause) && !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the end of the context", err)
+	stop := errors.New("partitions are gone")
+	failures := 0
+	w := writer.New(conn, sinktest.WriterConfig("x"), zap.NewNop(), writer.Hooks{Failed: func(batch.Table, writer.Class, int32) {
+		if failures++; failures == 3 {
+			cancel(stop)
+		}
+	}})
+	if err := w.Insert(ctx, in); !errors.Is(err, stop) || failures != 3 || w.Retrying() != 0 {
+		t.Errorf("after %d failures: %v; %d are tried again", failures, err, w.Retrying())
 	}
 
 	server := embeddedtest.ClickHouseForTest(t)
@@ -143,7 +136,7 @@ func TestEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = there.Close() }()
-	err = writer.New(there, sinktest.WriterConfig("no_such_database"), zap.NewNop(), writer.Hooks{}).Insert(context.Background(), in, nil)
+	err = writer.New(there, sinktest.WriterConfig("no_such_database"), zap.NewNop(), writer.Hooks{}).Insert(context.Background(), in)
 	if writer.Classify(err) != writer.Halt {
 		t.Errorf("a missing database gave %v", err)
 	}
