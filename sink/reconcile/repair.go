@@ -88,7 +88,7 @@ func (r *run) insert(ctx context.Context, report *Report) (int64, error) {
 			in := batch.Insert{Table: t, Rows: held[t], Token: fmt.Sprintf("%s/%d", nonce, inserted)}
 			inserted += int64(len(held[t]))
 			delete(held, t)
-			return r.deps.Writer.Insert(ctx, in, patience(r.cfg.Patience))
+			return r.write(ctx, in)
 		}
 		err := r.read(ctx, spans, func(place) each {
 			return each{row: func(t batch.Table, values batch.Row, row compare.Row) error {
@@ -114,15 +114,14 @@ func (r *run) insert(ctx context.Context, report *Report) (int64, error) {
 	return inserted, nil
 }
 
-// patience ends the attempts to insert after a time; 0: never.
-func patience(limit time.Duration) func() error {
-	began := time.Now()
-	return func() error {
-		if limit > 0 && time.Since(began) > limit {
-			return fmt.Errorf("%w for %v", ErrAway, limit)
-		}
-		return nil
+// write ends its attempts to insert after a time; with a patience of 0 never.
+func (r *run) write(ctx context.Context, in batch.Insert) error {
+	if limit := r.cfg.Patience; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w for %v", ErrAway, limit))
+		defer cancel()
 	}
+	return r.deps.Writer.Insert(ctx, in)
 }
 
 // ErrAway says that ClickHouse has not taken an insert for longer than Config.Patience.
