@@ -4,6 +4,7 @@ package writer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -301,29 +302,39 @@ func (c *list) reset() {
 	c.inner.reset()
 }
 
-// dict is a Map: as a list, of keys and of values. Keys are in no order.
+// dict is a Map: as a list, of keys and of values. Keys are sorted, so that the same
+// row is the same bytes whenever it is inserted.
 type dict struct {
 	ends         proto.Buffer
 	count        uint64
 	keys, values cells
+	sorted       []string // of the row that is added
 }
 
 func (c *dict) add(v any) bool {
 	ok := true
+	c.sorted = c.sorted[:0]
 	switch all := v.(type) {
 	case map[string]string:
-		for k, one := range all {
-			ok = c.keys.add(k) && c.values.add(one) && ok
+		for k := range all {
+			c.sorted = append(c.sorted, k)
 		}
-		c.count += uint64(len(all))
+		slices.Sort(c.sorted)
+		for _, k := range c.sorted {
+			ok = c.keys.add(k) && c.values.add(all[k]) && ok
+		}
 	case map[string]map[string]any:
-		for k, one := range all {
-			ok = c.keys.add(k) && c.values.add(one) && ok
+		for k := range all {
+			c.sorted = append(c.sorted, k)
 		}
-		c.count += uint64(len(all))
+		slices.Sort(c.sorted)
+		for _, k := range c.sorted {
+			ok = c.keys.add(k) && c.values.add(all[k]) && ok
+		}
 	default:
 		return false
 	}
+	c.count += uint64(len(c.sorted))
 	c.ends.PutUInt64(c.count)
 	return ok
 }

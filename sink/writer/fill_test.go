@@ -124,6 +124,30 @@ func TestFillAsTheDriver(t *testing.T) {
 	}
 }
 
+// TestFillIsTheSameAgain: the same rows are the same bytes whenever they are inserted,
+// although a row holds maps.
+func TestFillIsTheSameAgain(t *testing.T) {
+	rows := []batch.Row{{map[string]string{"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "f": "6"}}}
+	var first []byte
+	for range 50 {
+		one, err := column.Type("Map(LowCardinality(String), String)").Column("stages", &column.ServerContext{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.NewFiller().Fill(batch.Activity, []column.Interface{one}, rows); err != nil {
+			t.Fatal(err)
+		}
+		var buf proto.Buffer
+		one.Encode(&buf)
+		if first == nil {
+			first = buf.Buf
+		}
+		if !bytes.Equal(first, buf.Buf) {
+			t.Fatalf("the same row is % x, and then % x", first, buf.Buf)
+		}
+	}
+}
+
 // TestFillRefuses: a value that its column does not hold is an error that names the
 // column; nothing is converted, cut or shifted.
 func TestFillRefuses(t *testing.T) {
