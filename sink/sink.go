@@ -81,9 +81,7 @@ func New(cfg Config, deps Deps) (*Sink, error) {
 	}
 	s.flight = newFlight(s.metrics)
 	s.written.init()
-	s.writer = writer.New(deps.ClickHouse, writer.Config{
-		Database: cfg.Database, InitialInterval: cfg.Retry.Initial, MaxInterval: cfg.Retry.Max, Timeout: cfg.Retry.Timeout,
-	}, s.log, s.hooks())
+	s.writer = writer.New(deps.ClickHouse, cfg.writer(), s.log, s.hooks())
 	return s, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"lapwing/deploy/embedded"
@@ -26,7 +27,7 @@ import (
 const patience = time.Minute
 
 // TestServiceScripts runs the commands that need servers, each script with a broker of
-// its own: testdata/service/*.txtar. sink.txtar needs ClickHouse, too.
+// its own: testdata/service/*.txtar. sink.txtar and reconcile.txtar need ClickHouse, too.
 func TestServiceScripts(t *testing.T) {
 	runServiceScripts(t, "testdata/service")
 }
@@ -76,7 +77,7 @@ func runServiceScripts(t *testing.T, what string, given ...string) {
 			e.Setenv("LAPWING_KAFKA_BROKERS", broker.Addrs()[0])
 			e.Setenv("HTTP", freeAddress(t))
 			e.Setenv("HTTP2", freeAddress(t)) // of a second instance
-			if missing == nil && strings.HasSuffix(e.WorkDir, "sink") {
+			if missing == nil && (strings.HasSuffix(e.WorkDir, "sink") || strings.HasSuffix(e.WorkDir, "reconcile")) {
 				ch := embeddedtest.ClickHouseForTest(t)
 				e.Setenv("LAPWING_CLICKHOUSE", fmt.Sprintf("clickhouse://%s:%s@%s/%s", ch.User, ch.Password, ch.NativeAddr, ch.Database))
 			}
@@ -93,6 +94,7 @@ func runServiceScripts(t *testing.T, what string, given ...string) {
 			"expand":     expand,
 			"answers":    answers,
 			"eventually": eventually,
+			"sql":        statement,
 		},
 		RequireExplicitExec: true,
 	}
@@ -150,6 +152,18 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s did not print %s within %v; last:\n%s", strings.Join(args[1:], " "), args[0], patience, last)
+}
+
+// statement runs SQL on the script's ClickHouse: sql STATEMENT.
+func statement(ts *testscript.TestScript, _ bool, args []string) {
+	o, err := clickhouse.ParseDSN(ts.Getenv("LAPWING_CLICKHOUSE"))
+	ts.Check(err)
+	conn, err := clickhouse.Open(o)
+	ts.Check(err)
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ts.Check(conn.Exec(ctx, args[0]))
 }
 
 // watched is output that a test reads while it is written.

@@ -166,12 +166,12 @@ func (r *run) rowsOf(ctx context.Context, spans []compare.Span, cells []compare.
 			continue
 		}
 		found := map[place][]compare.Row{}
-		var failed error
-		for at, row := range r.shown(ctx, meta, r.where(meta, spans)+" AND "+in(own, compare.Leaf), &failed) {
+		var broken error
+		for at, row := range r.shown(ctx, meta, r.where(meta, spans)+" AND "+in(own, compare.Leaf), &broken) {
 			found[at] = append(found[at], row)
 		}
-		if failed != nil {
-			return failed
+		if broken != nil {
+			return broken
 		}
 		for at := range found {
 			if expected[t] == nil {
@@ -260,12 +260,12 @@ func (r *run) replaced(ctx context.Context, t *table, findings map[place][]compa
 		return nil, nil
 	}
 	by := map[compare.Key]int64{}
-	var failed error
+	var broken error
 	condition := fmt.Sprintf("_generation = %d AND %s IN (%s)", r.cfg.Generation, t.compare.KeySQL[0], strings.Join(hashes, ", "))
-	for _, row := range r.shown(ctx, t, condition, &failed) {
+	for _, row := range r.shown(ctx, t, condition, &broken) {
 		by[row.Key] = row.Offset
 	}
-	return by, failed
+	return by, broken
 }
 
 // only are the rows of one place.

@@ -115,10 +115,10 @@ func (r *run) differing(ctx context.Context, t *table, s latestSpan, l *compare.
 	for _, c := range cells {
 		numbers = append(numbers, fmt.Sprint(c.Number))
 	}
-	var failed error
-	all := l.Compare(s.To, only(r.shown(ctx, t, own+fmt.Sprintf(" AND %s IN (%s)", compare.BucketSQL(hash), strings.Join(numbers, ", ")), &failed)))
-	if failed != nil {
-		return nil, failed
+	var broken error
+	all := l.Compare(s.To, only(r.shown(ctx, t, own+fmt.Sprintf(" AND %s IN (%s)", compare.BucketSQL(hash), strings.Join(numbers, ", ")), &broken)))
+	if broken != nil {
+		return nil, broken
 	}
 	if t.of == batch.Definitions {
 		// The log keeps one version of each definition, the table all of them.

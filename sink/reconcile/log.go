@@ -47,7 +47,7 @@ func (r *Reconciler) readLog(ctx context.Context, s compare.Span, each func(*kgo
 			case errors.Is(e.Err, kerr.OffsetOutOfRange):
 				return fmt.Errorf("read %s, partition %d, from %d: %w", s.Topic, s.Partition, next, errTrimmed)
 			default:
-				return fmt.Errorf("read %s, partition %d: %w", s.Topic, s.Partition, e.Err)
+				return failed(fmt.Sprintf("read %s, partition %d", s.Topic, s.Partition), e.Err)
 			}
 		}
 		if fetches.Empty() {
@@ -76,7 +76,7 @@ func (r *Reconciler) readLog(ctx context.Context, s compare.Span, each func(*kgo
 func skip(ctx context.Context, client *kgo.Client, s compare.Span, at int64) (int64, error) {
 	meta, err := kadm.NewClient(client).Metadata(ctx, s.Topic)
 	if err != nil {
-		return at, fmt.Errorf("find the leader of %s, partition %d: %w", s.Topic, s.Partition, err)
+		return at, failed(fmt.Sprintf("find the leader of %s, partition %d", s.Topic, s.Partition), err)
 	}
 	detail := meta.Topics[s.Topic]
 	leader := detail.Partitions[s.Partition].Leader
@@ -92,7 +92,7 @@ func skip(ctx context.Context, client *kgo.Client, s compare.Span, at int64) (in
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 	answer, err := req.RequestWith(ctx, client.Broker(int(leader)))
 	if err != nil {
-		return at, fmt.Errorf("ask %s, partition %d, what follows offset %d: %w", s.Topic, s.Partition, at, err)
+		return at, failed(fmt.Sprintf("ask %s, partition %d, what follows offset %d", s.Topic, s.Partition, at), err)
 	}
 	for _, t := range answer.Topics {
 		for i := range t.Partitions {

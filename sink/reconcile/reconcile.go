@@ -101,9 +101,6 @@ var valueTables = map[string]batch.Table{
 	topics.Profiles: batch.Profiles, topics.Aggregates: batch.Aggregates, topics.Definitions: batch.Definitions,
 }
 
-// errTrimmed says that the log lost its beginning to retention while it was read.
-var errTrimmed = errors.New("the log's beginning was removed while it was read")
-
 // maxAttempts bounds how often a comparison begins anew because of that.
 const maxAttempts = 3
 

@@ -123,6 +123,3 @@ func (r *run) write(ctx context.Context, in batch.Insert) error {
 	}
 	return r.deps.Writer.Insert(ctx, in)
 }
-
-// ErrAway says that ClickHouse has not taken an insert for longer than Config.Patience.
-var ErrAway = errors.New("ClickHouse has not taken an insert")

@@ -71,7 +71,7 @@ func (r *Reconciler) findScope(ctx context.Context) (*scope, error) {
 	}
 	known, err := admin.ListTopics(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
+		return nil, failed("list topics", err)
 	}
 	names = names[:0]
 	for _, t := range known {
@@ -88,21 +88,21 @@ func (r *Reconciler) findScope(ctx context.Context) (*scope, error) {
 		err = committed.Error()
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("fetch the positions of group %s: %w", r.cfg.Group, err)
+		return nil, failed("fetch the positions of group "+r.cfg.Group, err)
 	}
 	starts, err := admin.ListStartOffsets(ctx, names...)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
+		return nil, failed("list start offsets", err)
 	}
 	ends, err := admin.ListCommittedOffsets(ctx, names...)
 	if err == nil {
 		err = ends.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list end offsets: %w", err)
+		return nil, failed("list end offsets", err)
 	}
 	return r.cut(starts, ends, committed)
 }

@@ -66,19 +66,19 @@ func (r *run) describe(ctx context.Context) error {
 func (r *run) columns(ctx context.Context, name string) ([]compare.Column, error) {
 	rows, err := r.deps.ClickHouse.Query(ctx, `SELECT name, type FROM system.columns WHERE database = ? AND table = ?`, r.cfg.Database, name)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the columns of %s: %w", name, err)
+		return nil, failed("ask for the columns of "+name, err)
 	}
 	defer func() { _ = rows.Close() }() // read to its end, or its error is returned
 	var all []compare.Column
 	for rows.Next() {
 		var c compare.Column
 		if err := rows.Scan(&c.Name, &c.Type); err != nil {
-			return nil, fmt.Errorf("read the columns of %s: %w", name, err)
+			return nil, failed("read the columns of "+name, err)
 		}
 		all = append(all, c)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the columns of %s: %w", name, err)
+		return nil, failed("read the columns of "+name, err)
 	}
 	return all, nil
 }
@@ -88,7 +88,7 @@ func (r *run) orderingKey(ctx context.Context, database, name string) (string, e
 	var key, engine string
 	err := r.deps.ClickHouse.QueryRow(ctx, `SELECT sorting_key, engine_full FROM system.tables WHERE database = ? AND name = ?`, database, name).Scan(&key, &engine)
 	if err != nil {
-		return "", fmt.Errorf("ask for the ordering key of %s: %w", name, err)
+		return "", failed("ask for the ordering key of "+name, err)
 	}
 	if m := distributed.FindStringSubmatch(engine); key == "" && m != nil {
 		return r.orderingKey(ctx, m[1], m[2])
@@ -171,16 +171,16 @@ func (r *run) query(ctx context.Context, sql string, scan func(rows) error) erro
 	}
 	got, err := r.deps.ClickHouse.Query(ch.Context(ctx, ch.WithSettings(settings)), sql)
 	if err != nil {
-		return fmt.Errorf("query ClickHouse: %w", err)
+		return failed("query ClickHouse", err)
 	}
 	defer func() { _ = got.Close() }() // read to its end, or its error is returned
 	for got.Next() {
 		if err := scan(got); err != nil {
-			return fmt.Errorf("read an answer of ClickHouse: %w", err)
+			return failed("read an answer of ClickHouse", err)
 		}
 	}
 	if err := got.Err(); err != nil {
-		return fmt.Errorf("read an answer of ClickHouse: %w", err)
+		return failed("read an answer of ClickHouse", err)
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func TestEveryEventOfThePresetsOccurs(t *testing.T) {
 			}
 		}
 		var out lifecycle.Output
-		out.WantActivity = true
+		out.WantActivity = lifecycle.WantCounted
 		states := map[string]*lifecycle.State{}
 		strangers := 0
 		for i := range lines {
