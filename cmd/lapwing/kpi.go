@@ -17,8 +17,9 @@ import (
 func (a *app) kpiCommand() *cobra.Command {
 	var where clickHouseFlags
 	var format, grain, model string
+	var params map[string]string
 	c := &cobra.Command{
-		Use:   "kpi [list | NAME]",
+		Use:   "kpi [list | describe NAME | NAME]",
 		Short: "The KPI catalogue over ClickHouse",
 		Long: `kpi shows a KPI, or lists those there are. Each is a view in ClickHouse that any
 client may query; kpi list names it. Its columns say in their comments what is
@@ -27,8 +28,10 @@ counted and what is divided by what.
 Now is the greatest instant in the data (kpi clock). A period with a * still runs.`,
 		Example: `  lapwing kpi list
   lapwing kpi population --by week
-  lapwing kpi churn --format csv > churn.csv`,
-		Args: cobra.MaximumNArgs(1),
+  lapwing kpi describe churn
+  lapwing kpi churn --format csv > churn.csv
+  lapwing kpi bought-together --param basket=customer`,
+		Args: cobra.MaximumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch format {
 			case string(kpi.FormatTable), string(kpi.FormatJSON), string(kpi.FormatCSV):
@@ -43,16 +46,23 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 			if len(args) == 0 || args[0] == "list" {
 				return a.listKPIs(kpi.Format(format))
 			}
-			k, ok := kpi.Find(args[0])
+			describe := args[0] == "describe"
+			if describe != (len(args) == 2) {
+				return usageError("want `lapwing kpi NAME`, or `lapwing kpi describe NAME`")
+			}
+			k, ok := kpi.Find(args[len(args)-1])
 			if !ok {
-				return usageError("there is no KPI %q; `lapwing kpi list` lists them", args[0])
+				return usageError("there is no KPI %q; `lapwing kpi list` lists them", args[len(args)-1])
+			}
+			if describe {
+				return a.describeKPI(k, where.database)
 			}
 			conn, database, err := where.open(c.Context(), a.env)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = conn.Close() }() // nothing was written
-			r, err := kpi.Run(c.Context(), conn, k, kpi.Options{Database: database, Grain: grain, Model: model})
+			r, err := kpi.Run(c.Context(), conn, k, kpi.Options{Database: database, Grain: grain, Model: model, Params: params})
 			if err != nil {
 				return explainKPI(c.Context(), err, database)
 			}
@@ -68,6 +78,7 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 	c.Flags().StringVar(&format, "format", string(kpi.FormatTable), "table, json or csv")
 	c.Flags().StringVar(&grain, "by", "month", "length of the periods: day, week or month")
 	c.Flags().StringVar(&model, "model", "", "only this stage `MODEL`")
+	c.Flags().StringToStringVar(&params, "param", nil, "what the KPI leaves open, such as the name of an event: `NAME=VALUE`")
 	return c
 }
 
@@ -76,14 +87,41 @@ func (a *app) listKPIs(f kpi.Format) error {
 	if f != kpi.FormatTable {
 		return kpi.Render(a.stdout, kpi.List(), f)
 	}
-	for i, k := range kpi.Catalogue() {
+	for i, group := range kpi.Groups() {
 		gap := "\n"
 		if i == 0 {
 			gap = ""
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s%s – %s (view %s)\n%s\n", gap, k.Name, k.Title, k.View, indent(wrap(k.Meaning, 84))); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%s%s\n", gap, strings.ToUpper(group)); err != nil {
 			return fmt.Errorf("print KPIs: %w", err)
 		}
+		for _, k := range kpi.Catalogue() {
+			if k.Group != group {
+				continue
+			}
+			stage := ""
+			if k.Stage != "" {
+				stage = "for " + k.Stage + ": "
+			}
+			if _, err := fmt.Fprintf(a.stdout, "%s – %s (view %s)\n%s\n", k.Name, k.Title, k.View, indent(wrap(stage+k.Meaning, 84))); err != nil {
+				return fmt.Errorf("print KPIs: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// describeKPI says what a KPI means; it needs no ClickHouse.
+func (a *app) describeKPI(k kpi.KPI, database string) error {
+	if database == "" {
+		database = "lapwing"
+	}
+	text, err := kpi.Describe(k, database)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(a.stdout, text); err != nil {
+		return fmt.Errorf("print KPI: %w", err)
 	}
 	return nil
 }

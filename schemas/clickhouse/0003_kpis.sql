@@ -236,7 +236,8 @@ FROM
         SELECT
             toDate32(assumeNotNull(least(
                 ifNull((SELECT minOrNull(event_time) FROM {{db}}.activity_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock),
-                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock))),
+                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock),
+                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.segment_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock))),
                 assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_date,
             toDate32(assumeNotNull(clock), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS today
         FROM {{db}}.kpi_clock

@@ -37,9 +37,8 @@ func newOracle(h *sinktest.History) *oracle {
 		o.people[m.Name] = map[string][]record.Record{}
 	}
 	for _, c := range h.Changes {
-		o.clock = max(o.clock, c.EffectiveAt)
+		o.clock, first = max(o.clock, c.EffectiveAt), min(first, c.EffectiveAt)
 		if c.Kind == record.StageChange {
-			first = min(first, c.EffectiveAt)
 			o.people[c.Model][c.CustomerID] = append(o.people[c.Model][c.CustomerID], c)
 		}
 	}

@@ -137,6 +137,29 @@ func TestFormatsForPrograms(t *testing.T) {
 	}
 }
 
+// describes: the description names the KPI's parts, and its query can be sent as it is.
+func describes(t *testing.T, d *sinktest.Database, k kpi.KPI) {
+	t.Helper()
+	text, err := kpi.Describe(k, d.Name)
+	if err != nil {
+		t.Errorf("describe %s: %v", k.Name, err)
+		return
+	}
+	for _, want := range []string{k.Meaning, k.Numerator, k.Denominator, k.Time, k.Unit, d.Name + "." + k.View, "\nColumns\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the description of %s does not say %q:\n%s", k.Name, want, text)
+		}
+	}
+	_, query, ok := strings.Cut(text, "\nQuery\n")
+	if !ok || strings.Contains(query, "@") {
+		t.Errorf("the description of %s has no query, or one with holes:\n%s", k.Name, text)
+		return
+	}
+	if _, err := d.Text(context.Background(), query); err != nil {
+		t.Errorf("the query of %s: %v", k.Name, err)
+	}
+}
+
 // TestCatalogue: every KPI of the catalogue runs over a history and over an empty
 // database, in each grain and format, and its view exists.
 func TestCatalogue(t *testing.T) {
@@ -150,13 +173,14 @@ func TestCatalogue(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, k := range kpi.Catalogue() {
-		if seen[k.Name] || k.Title == "" || k.Meaning == "" || !strings.Contains(k.Query, k.View) {
+		if seen[k.Name] || k.Title == "" || k.Meaning == "" || k.Group == "" || k.Numerator == "" || k.Time == "" || k.Unit == "" || !strings.Contains(k.Query, "{{db}}."+k.View) {
 			t.Errorf("%s: named twice, or without words, or its query is not of its view", k.Name)
 		}
 		seen[k.Name] = true
-		if found, ok := kpi.Find(k.View); !ok || found.Name != k.Name {
+		if found, ok := kpi.Find(k.View); !ok || found.View != k.View {
 			t.Errorf("%s is not found by its view's name", k.Name)
 		}
+		describes(t, full, k)
 		for _, d := range []*sinktest.Database{empty, full} {
 			for _, grain := range []string{"", "day", "week"} {
 				if grain != "" && !strings.Contains(k.Query, "@grain") {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -17,8 +19,9 @@ import (
 // Options narrow a KPI.
 type Options struct {
 	Database string
-	Grain    string // day, week or month; empty: month
-	Model    string // empty: all models
+	Grain    string            // day, week or month; empty: month
+	Model    string            // empty: all models
+	Params   map[string]string // of the KPI's parameters, those that are not as by default
 }
 
 // Column is one column of a result.
@@ -52,6 +55,11 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	if strings.Contains(k.Query, "@grain") {
 		args = append(args, ch.Named("grain", o.Grain), ch.Named("model", o.Model))
 	}
+	open, err := k.arguments(o.Params)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, open...)
 	rows, err := conn.Query(ctx, schema.For(o.Database, k.Query), args...)
 	if err != nil {
 		return nil, fmt.Errorf("query KPI %s: %w", k.Name, err)
@@ -79,6 +87,32 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 		return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)
 	}
 	return out, nil
+}
+
+// arguments are the KPI's parameters, with what is given in the place of the defaults.
+func (k *KPI) arguments(given map[string]string) ([]any, error) {
+	var args []any
+	for name := range given {
+		if !slices.ContainsFunc(k.Params, func(p Param) bool { return p.Name == name }) {
+			return nil, fmt.Errorf("KPI %s has no parameter %q; `lapwing kpi describe %s` names those it has", k.Name, name, k.Name)
+		}
+	}
+	for _, p := range k.Params {
+		text, ok := given[p.Name]
+		if !ok {
+			text = p.Default
+		}
+		if !p.Number {
+			args = append(args, ch.Named(p.Name, text))
+			continue
+		}
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s of KPI %s is %q: want a whole number", p.Name, k.Name, text)
+		}
+		args = append(args, ch.Named(p.Name, n))
+	}
+	return args, nil
 }
 
 // plain makes one of the few types of Result of what the driver scanned.
