@@ -37,7 +37,9 @@ type fold struct {
 	peeked int64 // so that no compiler leaves the peeking out
 
 	topic struct {
-		stageChanges, segmentChanges, profiles, history, activity, aggregates, deadLetters, mailbox, state string
+		changes map[record.Kind]string
+
+		profiles, history, activity, aggregates, deadLetters, mailbox, state string
 	}
 	input    map[string]Input // keyed inputs by topic
 	ceBuf    []record.Header
@@ -48,7 +50,7 @@ type fold struct {
 }
 
 // counts is what a transaction counts.
-type counts struct{ applied, held, duplicate, forwarded, deadlines, brought int }
+type counts struct{ applied, held, duplicate, forwarded, deadlines, brought, keptOut int }
 
 // newFold is a fold for lanes of the definition of that name.
 func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, client *kgo.Client, log *zap.Logger) *fold {
@@ -66,8 +68,12 @@ func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, clien
 	case cfg.Aggregates || cfg.Activity == ActivityReferenced:
 		f.step.WantActivity = lifecycle.WantCounted
 	}
-	f.topic.stageChanges = cfg.topic(topics.StageChanges)
-	f.topic.segmentChanges = cfg.topic(topics.SegmentChanges)
+	f.topic.changes = map[record.Kind]string{
+		record.StageChange:   cfg.topic(topics.StageChanges),
+		record.SegmentChange: cfg.topic(topics.SegmentChanges),
+		record.Assignment:    cfg.topic(topics.Assignments),
+		record.Conversion:    cfg.topic(topics.Conversions),
+	}
 	f.topic.profiles = cfg.topic(topics.Profiles)
 	f.topic.history = cfg.topic(topics.History)
 	f.topic.activity = cfg.topic(topics.Activity)
@@ -320,6 +326,7 @@ func (f *fold) stepped(l *lane, c *customer) {
 	l.setDue(c, l.model.Due(c.state))
 	c.changed = c.changed || f.step.Changed || f.step.Ended
 	f.exceeded.Add(&f.step.Overflow)
+	f.counted.keptOut += int(f.step.KeptOut)
 	for i := range f.step.Records {
 		r := &f.step.Records[i]
 		if f.cfg.Aggregates {
@@ -339,12 +346,9 @@ func (f *fold) stepped(l *lane, c *customer) {
 	}
 }
 
-// change produces a stage or segment change, to its public topic or to history.
+// change produces a change of any kind, to its public topic or to history.
 func (f *fold) change(l *lane, r *record.Record) {
-	topic := f.topic.stageChanges
-	if r.Kind == record.SegmentChange {
-		topic = f.topic.segmentChanges
-	}
+	topic := f.topic.changes[r.Kind]
 	if r.Backfill {
 		topic = f.topic.history
 	}
@@ -453,6 +457,7 @@ func (f *fold) count() {
 	}
 	f.metrics.deadlines.Add(float64(f.counted.deadlines))
 	f.metrics.brought.Add(float64(f.counted.brought))
+	f.metrics.keptOut.Add(float64(f.counted.keptOut))
 	f.metrics.addExceeded(&f.exceeded)
 	f.tally.count()
 	f.discount()

@@ -17,6 +17,7 @@ type metrics struct {
 	changes     *prometheus.CounterVec // by kind and whether published
 	deadlines   prometheus.Counter
 	brought     prometheus.Counter
+	keptOut     prometheus.Counter
 	exceeded    *prometheus.CounterVec // by limit
 	tooLate     prometheus.Counter
 	commits     *prometheus.HistogramVec // by role
@@ -50,6 +51,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		brought: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "customers_brought_over_total", Help: "Customers brought over to a definition that had followed the one they were computed by.",
 		}),
+		keptOut: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "kept_out_total", Help: "Assignments that were not made because the customer is in the global holdout.",
+		}),
 		exceeded: counterVec("limit_exceeded_total", "What went beyond a limit of one customer or message, by limit.", "limit"),
 		tooLate: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "aggregates_too_late_total", Help: "Occurrences and changes that came after their period had closed; they are in no total.",
@@ -82,6 +86,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.changes = register(reg, m.changes)
 	m.deadlines = register(reg, m.deadlines)
 	m.brought = register(reg, m.brought)
+	m.keptOut = register(reg, m.keptOut)
 	m.exceeded = register(reg, m.exceeded)
 	m.tooLate = register(reg, m.tooLate)
 	m.commits = register(reg, m.commits)

@@ -169,6 +169,9 @@ func (r *replay) conclude(ctx context.Context, a *app, err error, strict bool) e
 	if r.leftOut > 0 {
 		a.complain("after --until: %d events left out\n", r.leftOut)
 	}
+	if n := r.out.keptOut; n > 0 {
+		a.complain("in the global holdout: %d assignments not made\n", n)
+	}
 	if line := limitsLine(&r.exceeded); line != "" {
 		a.complain("%s\n", line)
 	}

@@ -17,13 +17,15 @@ import (
 // replayKinds are the words of --only, in the contract's order.
 var replayKinds = []string{"stage-changes", "segment-changes", "assignments", "conversions", "profiles", "aggregates"}
 
-// printedKinds says which kinds a replay prints. Assignments and conversions belong to
-// campaigns, which a definition cannot have yet: there are none to leave out.
-type printedKinds struct{ stages, segments, profiles, aggregates bool }
+// printedKinds says which kinds a replay prints.
+type printedKinds struct {
+	records              map[record.Kind]bool
+	profiles, aggregates bool
+}
 
 func parseKinds(only []string) (printedKinds, error) {
 	if len(only) == 0 {
-		return printedKinds{stages: true, segments: true}, nil
+		only = replayKinds[:4]
 	}
 	for _, kind := range only {
 		if !slices.Contains(replayKinds, kind) {
@@ -31,8 +33,12 @@ func parseKinds(only []string) (printedKinds, error) {
 		}
 	}
 	return printedKinds{
-		stages:     slices.Contains(only, "stage-changes"),
-		segments:   slices.Contains(only, "segment-changes"),
+		records: map[record.Kind]bool{
+			record.StageChange:   slices.Contains(only, "stage-changes"),
+			record.SegmentChange: slices.Contains(only, "segment-changes"),
+			record.Assignment:    slices.Contains(only, "assignments"),
+			record.Conversion:    slices.Contains(only, "conversions"),
+		},
 		profiles:   slices.Contains(only, "profiles"),
 		aggregates: slices.Contains(only, "aggregates"),
 	}, nil
@@ -45,6 +51,7 @@ type replayPrinter struct {
 	aggregates *aggregate.Totals
 	explain    *explainer
 	line       []byte
+	keptOut    int64 // assignments that the global holdout kept from being made
 }
 
 func newReplayPrinter(w *bufio.Writer, def *definition.Definition, kinds printedKinds) *replayPrinter {
@@ -57,13 +64,14 @@ func newReplayPrinter(w *bufio.Writer, def *definition.Definition, kinds printed
 
 // changes takes the records and activity of one customer's step.
 func (p *replayPrinter) changes(customer string, out *lifecycle.Output) error {
+	p.keptOut += out.KeptOut
 	if p.explain != nil {
 		p.explain.note(customer, out)
 		return nil
 	}
 	for i := range out.Records {
 		r := &out.Records[i]
-		if r.Kind == record.StageChange && !p.kinds.stages || r.Kind == record.SegmentChange && !p.kinds.segments {
+		if !p.kinds.records[r.Kind] {
 			continue
 		}
 		if err := p.write(r.AppendJSON(p.line[:0])); err != nil {

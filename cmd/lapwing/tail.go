@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func (a *app) tailCommand() *cobra.Command {
 	var f tailFlags
 	c := &cobra.Command{
 		Use:   "tail [KIND]",
-		Short: "Follow a public topic: stage-changes, segment-changes or profiles",
+		Short: "Follow a public topic: stage-changes, segment-changes, assignments, conversions or profiles",
 		Long: `Follows a public topic and prints its records as they are committed, until Ctrl-C or
 --count. On a terminal a record is one short line, elsewhere the JSON as published.`,
 		Example: "  lapwing tail\n  lapwing tail segment-changes --from-beginning --count 10\n  lapwing tail --customer u1 --format json",
@@ -146,12 +147,21 @@ func printRecord(w io.Writer, r *kgo.Record, topic *topics.Topic, format string)
 // inOneLine is a change for people: when, who, what, why, and what comes next.
 func inOneLine(r *record.Record) string {
 	when := r.EffectiveAt.Time().Format("2006-01-02 15:04:05")
-	what := fmt.Sprintf("%s: %s → %s", r.Model, or(r.From, "(new here)"), or(r.To, "(gone)"))
-	if r.Kind == record.SegmentChange {
-		what = "leaves " + r.Segment
-		if r.Entered {
-			what = "enters " + r.Segment
+	var what string
+	switch {
+	case r.Kind == record.Assignment:
+		what = fmt.Sprintf("%s: assigned to %s, round %d", r.Campaign, armOf(r), r.Round)
+	case r.Kind == record.Conversion:
+		what = fmt.Sprintf("%s: reached %s as %s, round %d", r.Campaign, r.Goal, armOf(r), r.Round)
+		if r.HasValue {
+			what += strings.TrimRight(fmt.Sprintf(", worth %s %s", r.Value, r.Currency), " ")
 		}
+	case r.Kind == record.StageChange:
+		what = fmt.Sprintf("%s: %s → %s", r.Model, or(r.From, "(new here)"), or(r.To, "(gone)"))
+	case r.Entered:
+		what = "enters " + r.Segment
+	default:
+		what = "leaves " + r.Segment
 	}
 	why := "as time went by"
 	if r.Cause.Event != "" {
@@ -162,6 +172,14 @@ func inOneLine(r *record.Record) string {
 		next = fmt.Sprintf("; %s on %s, if nothing happens", r.NextStage, r.NextDeadline.Time().Format("2006-01-02"))
 	}
 	return fmt.Sprintf("%s  %s  %s (%s%s)", when, r.CustomerID, what, why, next)
+}
+
+// armOf is an arm for people.
+func armOf(r *record.Record) string {
+	if r.Holdout {
+		return "the holdout"
+	}
+	return or(r.Variant, "no variant")
 }
 
 func or(s, otherwise string) string {

@@ -101,8 +101,13 @@ func (m *Model) stateParts() []part {
 		parts = append(parts, part{l.HeldBytes + l.Held*held, limitsPos, "messages that wait under `lateness`", "lower `held_bytes` or `held` in `limits`"})
 	}
 	for i := range m.rules {
-		r, pos := &m.rules[i], m.rulePos(i)
+		r, pos := &m.rules[i], m.ruleText(i).Pos
 		n := 6*numberBytes + 2*lengthBytes // two of them in sessions
+		if r.campaign != nil {
+			n += m.enrolmentBytes(r.campaign)
+			parts = append(parts, part{n, pos, fmt.Sprintf("campaign %q", r.name), "lengthen `every`, shorten the windows of its goals, or split the definition"})
+			continue
+		}
 		if r.by {
 			n += byValueBytes + l.ByValues*byValueBytes
 		}
@@ -111,12 +116,27 @@ func (m *Model) stateParts() []part {
 	return parts
 }
 
-// rulePos is where a model or segment is named.
-func (m *Model) rulePos(i int) definition.Pos {
-	if i < len(m.def.Models) {
-		return m.def.Models[i].Name.Pos
+// enrolmentBytes is what a customer's part in a campaign takes at most.
+func (m *Model) enrolmentBytes(c *campaignDef) int {
+	variant := maxByValue + lengthBytes
+	perRound := 2*numberBytes + m.placeBytes() + len(c.goals)*(1+4*numberBytes)
+	return variant + 3*numberBytes + len(c.goals)*(numberBytes+1) + lengthBytes + (c.open+maxCorrected)*perRound
+}
+
+// placeBytes is what where a customer was at an assignment takes at most, in a state.
+func (m *Model) placeBytes() int {
+	n := 2 * lengthBytes
+	for i := range m.rules {
+		r := &m.rules[i]
+		switch {
+		case r.campaign != nil:
+		case r.by:
+			n += 64 + maxByValue + 2*lengthBytes
+		default:
+			n += 2 * (64 + lengthBytes)
+		}
 	}
-	return m.def.Segments[i-len(m.def.Models)].Name.Pos
+	return n
 }
 
 // placeParts are the stages and segments of a customer as profile and activity list them.
@@ -124,11 +144,14 @@ func (m *Model) placeParts() []part {
 	var parts []part
 	for i := range m.rules {
 		r := &m.rules[i]
+		if r.campaign != nil {
+			continue
+		}
 		n := 512 // names of 63 characters, two times and a sequence; or the names twice, in an activity
 		if r.by {
 			n += escaped * maxByValue
 		}
-		parts = append(parts, part{n, m.rulePos(i), fmt.Sprintf("%q", r.name), "split the definition"})
+		parts = append(parts, part{n, m.ruleText(i).Pos, fmt.Sprintf("%q", r.name), "split the definition"})
 	}
 	return parts
 }
@@ -174,6 +197,15 @@ func (c *compiler) checkBounds() {
 	for _, s := range c.def.Segments {
 		c.checkCondition(s.When)
 		c.checkCondition(s.By)
+	}
+	if len(c.campaigns) > 0 {
+		refuse("the record of an assignment", append(c.placeParts(), part{maxConditionBytes, c.def.CampaignsPos, "the audience", "split the definition"}))
+	}
+	for _, campaign := range c.def.Campaigns {
+		c.checkCondition(campaign.Audience)
+		for _, g := range campaign.Goals {
+			c.checkCondition(g.When)
+		}
 	}
 }
 

@@ -96,7 +96,9 @@ func carriedFrom(old, e *eventDef) carriedEvent {
 
 // ruleLike is the rule of the same name and kind; -1 if there is none.
 func (m *Model) ruleLike(r *rule) int {
-	return slices.IndexFunc(m.rules, func(o rule) bool { return o.name == r.name && o.model == r.model && o.by == r.by })
+	return slices.IndexFunc(m.rules, func(o rule) bool {
+		return o.name == r.name && o.model == r.model && o.by == r.by && (o.campaign == nil) == (r.campaign == nil)
+	})
 }
 
 func (m *Model) carriedRule(r *rule) carriedRule {
@@ -133,6 +135,7 @@ func (c *Carrier) Carry(s *State, customer string, since, detected instant.Insta
 	c.carryEvents(&st, s)
 	former := c.carryRules(next, s)
 	c.carryVisits(next, s)
+	c.carryCampaigns(next, s)
 	for i := range s.held {
 		next.held = append(next.held, c.input(&s.held[i]))
 	}
@@ -143,6 +146,7 @@ func (c *Carrier) Carry(s *State, customer string, since, detected instant.Insta
 		}
 		segments := c.leave(&st, s, why)
 		st.former = former
+		out.scratch.news.reset()
 		st.evaluate(next.frontier, why, bitset{})
 		st.former = nil
 		out.Records = append(out.Records, segments...)
@@ -336,7 +340,12 @@ func (c *Carrier) carryRules(next, s *State) map[*rule]string {
 	for i := range c.rules {
 		r, cr, mb := &c.to.rules[i], &c.rules[i], &next.rules[i]
 		if cr.old < 0 {
-			mb.sequence = next.takeRetired(r.model, r.name)
+			switch {
+			case r.model:
+				mb.sequence = next.takeRetired(retiredModel, r.name)
+			case r.campaign == nil:
+				mb.sequence = next.takeRetired(retiredSegment, r.name)
+			}
 		} else {
 			was := &s.rules[cr.old]
 			mb.stage, mb.since, mb.sequence, mb.by = was.stage, was.since, was.sequence, was.by
@@ -374,19 +383,23 @@ func (c *Carrier) leave(st *step, s *State, why cause) (segments []record.Record
 			mb.sequence++
 			rec.Model, rec.From, rec.Since, rec.Sequence = r.name, r.stages[mb.stage].name, instant.Instant(mb.since), mb.sequence
 			rec.SetID()
-			next.retire(true, r.name, mb.sequence)
+			next.retire(retired{kind: retiredModel, name: r.name, sequence: mb.sequence})
 		case r.model:
+		case r.campaign != nil:
+			if at := r.campaign.index; at < len(s.campaigns) {
+				next.leaveCampaign(r, s.campaigns[at], mb.sequence)
+			}
 		case !r.by:
 			if mb.stage == inSegment {
 				mb.sequence = left(r, r.name, mb.sequence)
 			}
-			next.retire(false, r.name, mb.sequence)
+			next.retire(retired{name: r.name, sequence: mb.sequence})
 		case mb.by != nil:
 			for _, v := range mb.by.sequences {
 				if mb.stage == inSegment && v.value == mb.by.value {
 					v.sequence = left(r, r.name+"="+v.value, v.sequence)
 				}
-				next.retire(false, r.name+"="+v.value, v.sequence)
+				next.retire(retired{name: r.name + "=" + v.value, sequence: v.sequence})
 			}
 		}
 	}
@@ -396,7 +409,13 @@ func (c *Carrier) leave(st *step, s *State, why cause) (segments []record.Record
 // input is a message that waits, as the events it counts as are numbered now.
 func (c *Carrier) input(in *input) input {
 	out := *in
-	out.counted, out.refunds = nil, nil
+	out.counted, out.refunds, out.assigned = nil, nil, nil
+	for _, a := range in.assigned {
+		if i := c.to.ruleLike(&c.from.rules[c.from.campaigns[a.campaign]]); i >= 0 && c.to.rules[i].campaign.assigned != nil {
+			a.campaign = c.to.rules[i].campaign.index
+			out.assigned = append(out.assigned, a)
+		}
+	}
 	for _, was := range in.counted {
 		i := c.into[was.event]
 		if i < 0 {

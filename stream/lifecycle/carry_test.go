@@ -310,7 +310,7 @@ func TestRetiredAreReadForEver(t *testing.T) {
 	if got := hex.EncodeToString(b); got != golden {
 		t.Errorf("we write %s, the golden bytes are %s", got, golden)
 	}
-	want := []retired{{model: true, name: "value", sequence: 2}, {name: "country=FR", sequence: 2}}
+	want := []retired{{kind: retiredModel, name: "value", sequence: 2}, {name: "country=FR", sequence: 2}}
 	for _, text := range []string{format3, golden} {
 		var err error
 		if b, err = hex.DecodeString(text); err != nil {

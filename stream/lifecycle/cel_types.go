@@ -66,6 +66,8 @@ func (c *compiler) checkNames(text definition.Text, s scope, ast *celast.AST) {
 				x.resolve(&a, f.args[i], name, x.place(text, ast, arg))
 			} else if f.args[i] == argModel {
 				a.model = -1
+			} else if f.args[i] == argCampaign {
+				a.campaign = -1
 			}
 		}
 	}))
@@ -76,9 +78,6 @@ func (c *compiler) checkNames(text definition.Text, s scope, ast *celast.AST) {
 func (c *compiler) undeclared(name string, s scope, alone bool) string {
 	if name == "params" {
 		return "params is read as params.NAME"
-	}
-	if name == "assigned" || name == "converted" {
-		return name + "() belongs to campaigns, which this version does not understand yet"
 	}
 	if operator, ok := operators.FindReverse(name); ok && operator != "" {
 		return fmt.Sprintf("the operator %s does not exist here: there are + - * /, the comparisons, in, && || ! and ? :", operator)
@@ -318,6 +317,12 @@ func (c *compiler) example(a argument) string {
 			return "'" + c.def.Models[0].Stages[0].Name.Value + "'"
 		}
 		return "'lost'"
+	case argCampaign:
+		return first(sortedKeys(c.campaignByName), "'winback'")
+	case argVariant:
+		return "'short'"
+	case argGoal:
+		return "'bought'"
 	default:
 		return first(sortedKeys(c.segmentByName), "'big_spenders'")
 	}

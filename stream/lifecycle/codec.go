@@ -20,8 +20,9 @@ import (
 //	list     traits: lengths of name and raw text, instant; then all the texts
 //	series   number of events, words of the short lists together, a bit for each event
 //	         that has a series, and those
-//	list     rules, one per model and segment of the definition
+//	list     rules, one per model, segment and campaign of the definition
 //	sessions flags: what of the following is there
+//	list     parts in campaigns, if the definition has any (codec_campaigns.go)
 //	list     held inputs
 //	list     sequences of models and segments that are no more; left out if empty
 //
@@ -32,8 +33,9 @@ import (
 // them again. Integers that are never negative are uvarints.
 //
 // A format, once released, is read for ever (see codec_format1.go); only the
-// newest is written. Format 3 is format 4 without sessions, and without exposures and platform
-// in what is held; format 2 is format 3 without the texts of favourites and what is no more.
+// newest is written. Format 3 is format 4 without sessions and campaigns, without exposures,
+// platform and assignments in what is held, and without how late the occurrences with a key
+// were; format 2 is format 3 without the texts of favourites and what is no more.
 const stateFormat = 4
 
 // ErrState is what every error of DecodeState wraps.
@@ -77,6 +79,7 @@ const (
 	flagFull = 1 << iota
 	flagApplied
 	flagRefunded
+	flagLate
 )
 
 // The append functions take and give the bytes, as append does, so that a state is
@@ -152,10 +155,16 @@ func (m *Model) AppendState(dst []byte, s *State) []byte {
 		}
 	}
 	b = m.appendVisits(b, s)
+	if len(m.campaigns) > 0 {
+		b = m.appendEnrolments(b, s)
+	}
 	if len(s.held) > 0 {
 		b = appendUint(b, uint64(len(s.held)))
 		for i := range s.held {
 			b = appendInput(b, &s.held[i], s.clock)
+			if m.assignedBy {
+				b = appendAssigned(b, s.held[i].assigned)
+			}
 		}
 	}
 	return appendRetired(b, s.retired)
@@ -306,11 +315,14 @@ func appendOrders(b []byte, orders []keyEntry, clock int64) []byte {
 	for i := range orders {
 		k := &orders[i]
 		b = appendHash(b, k.hash)
-		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded))
+		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded)|flag(k.late > 0, flagLate))
 		b = appendInt(b, clock-k.at)
 		b = appendUint(b, optional(int64(k.value)))
 		if k.refunded != 0 {
 			b = appendInt(b, int64(k.refunded))
+		}
+		if k.late > 0 {
+			b = appendUint(b, uint64(k.late))
 		}
 	}
 	return b

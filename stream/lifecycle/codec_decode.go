@@ -222,10 +222,16 @@ func (m *Model) decode(d *decoder, s *State) error {
 	if d.format >= 4 {
 		m.decodeVisits(d, s)
 	}
+	if d.format >= 4 && len(m.campaigns) > 0 {
+		m.decodeEnrolments(d, s)
+	}
 	if flags&flagHeld != 0 {
 		s.held = make([]input, d.len(4))
 		for i := range s.held {
 			m.decodeInput(d, &s.held[i])
+			if d.format >= 4 && m.assignedBy {
+				m.decodeAssigned(d, &s.held[i])
+			}
 		}
 	}
 	if d.format >= 3 {
@@ -397,6 +403,9 @@ func (d *decoder) orders() []keyEntry {
 		if flags&flagRefunded != 0 {
 			k.refunded = decimal.Decimal(d.int())
 		}
+		if flags&flagLate != 0 {
+			k.late = int64(d.uint())
+		}
 	}
 	return orders
 }
@@ -418,7 +427,7 @@ func (d *decoder) early() []keyEntry {
 func (m *Model) decodeRules(d *decoder, s *State) error {
 	n := d.len(2)
 	if n != len(m.rules) {
-		return fmt.Errorf("%w: it has %d models and segments, the definition %d", ErrState, n, len(m.rules))
+		return fmt.Errorf("%w: it has %d models, segments and campaigns, the definition %d", ErrState, n, len(m.rules))
 	}
 	s.rules = make([]membership, n)
 	for i := range s.rules {

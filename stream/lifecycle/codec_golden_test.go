@@ -80,6 +80,22 @@ func TestStateWithSessionsIsRead(t *testing.T) {
 	}
 }
 
+// Format 4 brought parts in campaigns, and campaigns in what is no more.
+func TestStateWithCampaignsIsRead(t *testing.T) {
+	m := compiled(t, golden(t, "campaigns.yaml"))
+	want, b := string(golden(t, "campaigns.txt")), golden(t, "campaigns.format4")
+	var s State
+	if err := m.DecodeState(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(m, &s); got != want {
+		t.Fatalf("%s", firstDifference(got, want))
+	}
+	if stateFormat == 4 && !bytes.Equal(m.AppendState(nil, &s), b) {
+		t.Error("written again it is other bytes")
+	}
+}
+
 // A state of a version not yet known is refused, and the error says which it is: an
 // older Lapwing must not run on what a newer one has written.
 func TestStateOfALaterFormatIsRefused(t *testing.T) {
@@ -156,6 +172,14 @@ func describe(m *Model, s *State) string {
 			p("  by %q sequence %d", v.value, v.sequence)
 		}
 	}
+	for i, e := range s.campaigns {
+		if e != nil {
+			describeEnrolment(p, &m.rules[m.campaigns[i]], e)
+		}
+	}
+	for _, r := range s.retired {
+		p("retired %d %s sequence %d last %d variant %q holdout %v", r.kind, r.name, r.sequence, r.last, r.variant, r.holdout)
+	}
 	for i := range s.held {
 		in := &s.held[i]
 		p("held %d id %q kind %q event %q known %v traits %q group %q currency %q products %q", in.at, in.messageID, in.kind, in.event, in.known, in.traits, in.group, in.currency, in.products)
@@ -171,11 +195,31 @@ func describe(m *Model, s *State) string {
 		if in.platform != platformUnknown {
 			p("  from %s", in.platform)
 		}
+		for _, a := range in.assigned {
+			p("  assigns in %d variant %q holdout %v", a.campaign, a.variant, a.holdout)
+		}
 		for _, r := range in.refunds {
 			p("  refunds %s key %q %016x value %d full %v", m.events[r.event].name, r.key, r.keyHash, r.value, r.full)
 		}
 	}
 	return b.String()
+}
+
+func describeEnrolment(p func(string, ...any), r *rule, e *enrolment) {
+	p("campaign %s: variant %q holdout %v last %d due %s", r.name, e.variant, e.holdout, e.last, orNone(e.due))
+	for i, g := range e.goals {
+		p("  goal %s: sequence %d holds %v", r.campaign.goals[i].name, g.sequence, g.holds)
+	}
+	for i := range e.rounds {
+		rd := &e.rounds[i]
+		p("  round %d at %d in %v %q", rd.number, rd.at, rd.place.stages, rd.place.segments)
+		for k, g := range rd.goals {
+			p("    %s: done %v", r.campaign.goals[k].name, g.done)
+			if o := g.outcome; o != nil {
+				p("      %d come to %d:%d, told %v %d", o.n, int64(o.net.hi), o.net.lo, o.told, o.value)
+			}
+		}
+	}
 }
 
 func describeSeries(p func(string, ...any), e *eventDef, s *series) {
@@ -222,6 +266,9 @@ func describeSeries(p func(string, ...any), e *eventDef, s *series) {
 	}
 	for _, k := range s.keys.refunds.orders {
 		p("  order %016x at %d value %d refunded %d full %v applied %v", k.hash, k.at, k.value, k.refunded, k.full, k.applied)
+		if k.late > 0 {
+			p("    late by %d", k.late)
+		}
 	}
 	for _, k := range s.keys.refunds.early {
 		p("  early %016x refunded %d full %v", k.hash, k.refunded, k.full)

@@ -44,11 +44,11 @@ func randomMessage(r *rand.Rand, clock int64) []byte {
 	case 3:
 		return fmt.Appendf(nil, `{"type":"page","messageId":"m%d","anonymousId":"a","timestamp":%q,"properties":{"path":"/%d"}}`, r.IntN(1000), at, id)
 	case 4:
-		return fmt.Appendf(nil, `{"type":"identify","anonymousId":"a","timestamp":%q,"traits":{"country":%q,"n":null}}`, at, []string{"FR", "DE", ""}[r.IntN(3)])
+		return fmt.Appendf(nil, `{"type":"identify","anonymousId":"a","timestamp":%q,"traits":{"country":%q,"n":null,"consent_email":%t}}`, at, []string{"FR", "DE", ""}[r.IntN(3)], r.IntN(2) == 0)
 	case 5:
 		return track("Donated", fmt.Sprintf(`"total":%d,"id":"d%d"`, r.IntN(30), id))
 	case 6:
-		return track("Signed Up", "")
+		return track("Signed Up", fmt.Sprintf(`"variant":"v%d","control":%t`, r.IntN(2), r.IntN(4) == 0))
 	case 7:
 		return fmt.Appendf(nil, `{"type":"group","anonymousId":"a","groupId":"g%d","timestamp":%q}`, id, at)
 	default:
@@ -58,7 +58,12 @@ func randomMessage(r *rand.Rand, clock int64) []byte {
 
 // A state that is encoded and decoded after each step goes on exactly as one that never was.
 func TestStateSurvivesItsEncoding(t *testing.T) {
-	m := everything(t)
+	for _, name := range []string{"definition.yaml", "campaigns.yaml"} {
+		t.Run(name, func(t *testing.T) { testStateSurvivesItsEncoding(t, compiled(t, golden(t, name))) })
+	}
+}
+
+func testStateSurvivesItsEncoding(t *testing.T, m *Model) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		decoder := event.NewDecoder(m.Projection(), event.DefaultLimits())
@@ -118,6 +123,8 @@ func FuzzDecodeState(f *testing.F) {
 	m := everything(f)
 	texts := compiled(f, golden(f, "favourites.yaml"))
 	f.Add(golden(f, "favourites.format3"))
+	f.Add(golden(f, "campaigns.format4"))
+	campaigns := compiled(f, golden(f, "campaigns.yaml"))
 	f.Add(golden(f, "everything.format1"))
 	f.Add(golden(f, "everything.format2"))
 	f.Add(golden(f, "everything.format3"))
@@ -138,8 +145,13 @@ func FuzzDecodeState(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := m
-		if len(b) > 1 && int64(b[1]) == texts.def.Version {
-			m = texts
+		if len(b) > 1 {
+			switch int64(b[1]) {
+			case texts.def.Version:
+				m = texts
+			case campaigns.def.Version:
+				m = campaigns
+			}
 		}
 		var s State
 		if err := m.DecodeState(b, &s); err != nil {

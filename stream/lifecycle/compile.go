@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	_ "time/tzdata" // a definition's time zone must mean the same on every machine
@@ -21,6 +22,7 @@ import (
 type Model struct {
 	def         *definition.Definition
 	publishFrom instant.Instant
+	activation  int64 // who is in a campaign's audience then is assigned; math.MinInt64: before every event
 	projection  *event.Projection
 
 	events     []*eventDef
@@ -33,9 +35,10 @@ type Model struct {
 	exposing     map[string]bool // track events that exposures match
 	exposeOthers bool            // whether any matches other messages
 
-	rules      []rule // models, then segments, in file order
+	rules      []rule // models, segments, then campaigns, in file order
 	evaluation []int  // rule indices in the order of evaluation
 	modelRules []int  // rule indices of the models, in file order
+	campaigns  []int  // rule indices of the campaigns, in file order
 	retention  int64  // of anonymous customers, ms
 	sessionGap int64
 	lateness   int64
@@ -45,6 +48,9 @@ type Model struct {
 
 	traitBits map[string]int
 	knownBit  int
+
+	globalHoldout int  // share of the customers that are in no campaign, in buckets
+	assignedBy    bool // whether a campaign is assigned by messages
 
 	currencyPath int // -1 without
 	productsPath int
@@ -85,6 +91,7 @@ type eventDef struct {
 	keyAt   int    // place of the key in a row
 	propsAt int    // and of the first property
 	slots   int    // how many properties have their texts kept
+	pursued bool   // a campaign's goal is that it happens
 	none    series // of customers to whom it never happened; never written to
 }
 
@@ -102,19 +109,20 @@ type refundDef struct {
 	key   func(*eval) value
 }
 
-// rule is a stage model or a segment, in the order of evaluation.
+// rule is a stage model, a segment or a campaign.
 type rule struct {
-	name    string
-	bit     int
-	model   bool
-	stages  []stageDef        // a model's
-	when    func(*eval) tri   // a segment's
-	text    string            // the segment's condition as written
-	written *written          // and as read, of when or byExpr
-	by      bool              // one segment per value of byExpr
-	byExpr  func(*eval) value // a trait's value
-	reads   bitset
-	closure []int // this rule and all it reads, in evaluation order
+	name     string
+	bit      int
+	model    bool
+	campaign *campaignDef      // nil: a model or a segment
+	stages   []stageDef        // a model's
+	when     func(*eval) tri   // a segment's
+	text     string            // the segment's or the audience's condition as written
+	written  *written          // and as read, of when or byExpr
+	by       bool              // one segment per value of byExpr
+	byExpr   func(*eval) value // a trait's value
+	reads    bitset
+	closure  []int // this rule and all it reads, in evaluation order
 }
 
 type stageDef struct {
@@ -137,18 +145,19 @@ func (b *bitset) meets(o *bitset) bool {
 // compiler gathers a Model and all that can be said against the definition.
 type compiler struct {
 	*Model
-	problems      []definition.Problem
-	checkers      map[scope]*cel.Env
-	params        map[string]definition.Param
-	traitTypes    map[string]definition.TraitType
-	eventByName   map[string]*eventDef
-	modelByName   map[string]int // rule indices before ordering
-	segmentByName map[string]int
-	paths         [][]string
-	bits          int
-	weights       *[halfSteps]uint64 // of favourite; nil before the first
-	atEnd         []func()
-	compiled      *written // the last condition
+	problems       []definition.Problem
+	checkers       map[scope]*cel.Env
+	params         map[string]definition.Param
+	traitTypes     map[string]definition.TraitType
+	eventByName    map[string]*eventDef
+	modelByName    map[string]int // rule indices before ordering
+	segmentByName  map[string]int
+	campaignByName map[string]int
+	paths          [][]string
+	bits           int
+	weights        *[halfSteps]uint64 // of favourite; nil before the first
+	atEnd          []func()
+	compiled       *written // the last condition
 
 	// What the lints look at; nil where nobody asked for them.
 	parsed     map[placed]*celast.AST
@@ -165,7 +174,7 @@ func Compile(d *definition.Definition) (*Model, []definition.Problem) {
 func newCompiler(d *definition.Definition) *compiler {
 	c := &compiler{
 		Model: &Model{
-			def: d, publishFrom: d.PublishFrom,
+			def: d, publishFrom: d.PublishFrom, activation: math.MinInt64, globalHoldout: d.GlobalHoldout,
 			retention: d.AnonymousRetention.Milliseconds(), lateness: d.Lateness.Milliseconds(), dedupe: d.Dedupe.Milliseconds(),
 			sessionGap: d.SessionGap.Milliseconds(), exposing: map[string]bool{},
 			byEvent: map[string][]int{}, eventNames: map[string]string{}, traitBits: map[string]int{}, currencyPath: -1, productsPath: -1,
@@ -173,7 +182,7 @@ func newCompiler(d *definition.Definition) *compiler {
 		params:      map[string]definition.Param{},
 		traitTypes:  map[string]definition.TraitType{},
 		checkers:    map[scope]*cel.Env{},
-		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{},
+		eventByName: map[string]*eventDef{}, modelByName: map[string]int{}, segmentByName: map[string]int{}, campaignByName: map[string]int{},
 	}
 	c.knownBit = c.nextBit()
 	for _, p := range d.Params {
@@ -186,7 +195,6 @@ func newCompiler(d *definition.Definition) *compiler {
 }
 
 func (c *compiler) compile() (*Model, []definition.Problem) {
-	c.refuseCampaigns()
 	c.declareEvents()
 	c.declareRules()
 	c.compileEvents()
@@ -199,6 +207,7 @@ func (c *compiler) compile() (*Model, []definition.Problem) {
 	c.finishEvents()
 	c.findMeanings()
 	c.order(deps)
+	c.findGoalMeanings()
 	c.checkBounds()
 	failed := definition.HasErrors(c.problems)
 	if !failed && c.parsed != nil {
@@ -212,19 +221,6 @@ func (c *compiler) compile() (*Model, []definition.Problem) {
 	}
 	c.projection = event.NewProjection(c.paths...)
 	return c.Model, c.problems
-}
-
-// refuseCampaigns says that this version cannot run campaigns: half a definition must
-// never go live.
-func (c *compiler) refuseCampaigns() {
-	for _, key := range []struct {
-		name string
-		pos  definition.Pos
-	}{{"campaigns", c.def.CampaignsPos}, {"global_holdout", c.def.GlobalHoldoutPos}} {
-		if key.pos != (definition.Pos{}) {
-			c.problem(key.pos, "`%s` is not understood by this version yet: take it out", key.name)
-		}
-	}
 }
 
 func (c *compiler) problem(pos definition.Pos, format string, args ...any) {
@@ -297,6 +293,7 @@ func (c *compiler) declareRules() {
 		c.segmentByName[r.name] = len(c.rules)
 		c.rules = append(c.rules, r)
 	}
+	c.declareCampaigns()
 }
 
 // expression compiles one expression of any type; x says where it stands.
@@ -409,6 +406,7 @@ func (c *compiler) compileRules() (deps []map[int]bool) {
 		}
 		r.written = c.compiled
 	}
+	c.compileCampaigns(deps)
 	return deps
 }
 

@@ -26,10 +26,21 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 	firstStage := len(out.Records)
 	segments := out.scratch.segments[:0]
 	ev := &out.scratch.eval
-	*ev = eval{s: s, rules: s.rules, now: now, locals: ev.locals[:0], texts: &out.scratch.texts}
+	*ev = eval{s: s, rules: s.rules, campaigns: s.campaigns, now: now, locals: ev.locals[:0], texts: &out.scratch.texts}
+	out.scratch.customer = st.customer
+	moved := false // in campaigns, without a record
 	for _, i := range m.evaluation {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.deadline > now && !r.reads.meets(&dirty) {
+			continue
+		}
+		if r.campaign != nil {
+			changed, turned := st.campaign(ev, r, mb, why, &dirty)
+			if moved = moved || turned; changed {
+				dirty.set(r.bit)
+				out.Changed = true
+			}
+			out.Changed = out.Changed || r.campaign.shown
 			continue
 		}
 		out.Changed = true // at least the next deadline may have moved
@@ -57,7 +68,11 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 	for i := range s.rules {
 		s.deadline = min(s.deadline, s.rules[i].deadline)
 	}
-	if len(out.Records) == firstStage && len(segments) == 0 {
+	sc := &out.scratch
+	if len(out.Records) == firstStage && len(segments) == 0 && len(sc.conversions) == 0 && len(sc.assignments) == 0 {
+		if moved { // or what comes late could bring the customer into an audience again that it has left since
+			s.frontier = max(s.frontier, now)
+		}
 		return
 	}
 	s.frontier = max(s.frontier, now)
@@ -66,7 +81,36 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 		rec.NextStage, rec.NextDeadline = m.next(s, m.modelIndex(rec.Model), now, &out.scratch)
 	}
 	out.Records = append(out.Records, segments...)
-	out.scratch.segments = segments
+	sc.segments = segments
+	if len(sc.conversions) > 0 || len(sc.assignments) > 0 {
+		st.tellCampaigns()
+	}
+}
+
+// campaign evaluates a campaign.
+func (st *step) campaign(ev *eval, r *rule, mb *membership, why cause, dirty *bitset) (changed, moved bool) {
+	t := turn{m: st.m, st: st, ev: ev, r: r, c: r.campaign, mb: mb, dirty: dirty, why: why, news: &st.out.scratch.news, customer: st.customer}
+	changed = t.play()
+	return changed, t.moved
+}
+
+// tellCampaigns publishes what came of campaigns, now that all is evaluated.
+func (st *step) tellCampaigns() {
+	sc := &st.out.scratch
+	st.out.Records = append(st.out.Records, sc.conversions...)
+	if len(sc.assignments) > 0 {
+		where := st.m.place(st.s)
+		for i := range sc.assignments {
+			rec := &sc.assignments[i]
+			rec.Stages, rec.Segments = where.stages, where.segments
+			if n := len(sc.enrolled[i].rounds); n > 0 && sc.enrolled[i].rounds[n-1].number == rec.Round {
+				sc.enrolled[i].rounds[n-1].place = where
+			}
+		}
+		st.out.Records = append(st.out.Records, sc.assignments...)
+	}
+	clear(sc.enrolled)
+	sc.conversions, sc.assignments, sc.enrolled = sc.conversions[:0], sc.assignments[:0], sc.enrolled[:0]
 }
 
 // stage is the first stage whose condition holds; the last one's always does.
@@ -196,8 +240,9 @@ func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, insta
 func (m *Model) upcoming(s *State, rule int, now int64, sc *scratch) int64 {
 	r := &m.rules[rule]
 	sc.rules = append(sc.rules[:0], s.rules...)
+	sc.campaigns = append(sc.campaigns[:0], s.campaigns...)
 	ev := &sc.ahead
-	*ev = eval{s: s, rules: sc.rules, texts: &sc.texts}
+	*ev = eval{s: s, rules: sc.rules, campaigns: sc.campaigns, texts: &sc.texts, customer: sc.customer}
 	for t := now; ; {
 		at := r.nextDeadline(sc.rules)
 		if at == never || at > now+lookAhead || at <= t {
@@ -205,6 +250,7 @@ func (m *Model) upcoming(s *State, rule int, now int64, sc *scratch) int64 {
 		}
 		t = at
 		m.playOn(ev, r.closure, at, bitset{})
+		sc.campaigns = ev.campaigns
 		if !sc.rules[rule].same(&s.rules[rule]) {
 			return at
 		}
@@ -235,6 +281,16 @@ func (m *Model) playOn(ev *eval, closure []int, at int64, dirty bitset) {
 	for _, i := range closure {
 		r, mb := &m.rules[i], &ev.rules[i]
 		if mb.deadline > at && !r.reads.meets(&dirty) {
+			continue
+		}
+		if r.campaign != nil {
+			if mine := ev.enrolled(r.campaign).clone(); mine != nil {
+				ev.campaigns[r.campaign.index] = mine
+			}
+			t := turn{m: m, ev: ev, r: r, c: r.campaign, mb: mb, dirty: &dirty, customer: ev.customer}
+			if t.play() {
+				dirty.set(r.bit)
+			}
 			continue
 		}
 		ev.deadline = never

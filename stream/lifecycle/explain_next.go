@@ -60,13 +60,28 @@ func add(to *[]string, name string) {
 // lookedAt are the conditions that say where a customer stands: those of a model up to
 // its stage.
 func (r *rule) lookedAt(mb *membership) []*written {
-	if !r.model {
+	switch {
+	case r.campaign != nil:
+		return r.conditions()
+	case !r.model:
 		return []*written{r.written}
 	}
 	return r.conditions()[:mb.stage+1]
 }
 
 func (r *rule) conditions() []*written {
+	if c := r.campaign; c != nil {
+		var all []*written
+		if c.written != nil {
+			all = append(all, c.written)
+		}
+		for i := range c.goals {
+			if w := c.goals[i].written; w != nil {
+				all = append(all, w)
+			}
+		}
+		return all
+	}
 	if !r.model {
 		return []*written{r.written}
 	}
@@ -144,6 +159,14 @@ var instantsOnly = map[string]bool{
 func (m *Model) readBy(r *rule) reads {
 	out := reads{events: map[int]bool{}, values: map[int]bool{}}
 	for _, i := range r.closure {
+		if c := m.rules[i].campaign; c != nil {
+			for k := range c.goals {
+				if e := c.goals[k].event; e != nil {
+					out.events[e.origin().index] = true
+					out.values[e.origin().index] = true // a goal asks for more than that it is there
+				}
+			}
+		}
 		for _, w := range m.rules[i].conditions() {
 			w.eachCall(func(_ celast.Expr, c *call) {
 				for _, e := range c.args.events {
@@ -179,7 +202,7 @@ func (x *explainer) prevents(rule int, e *eventDef, at int64, change *membership
 			s.series[i] = s.series[i].clone()
 		}
 	}
-	ev := &eval{s: &s, rules: slices.Clone(s.rules)}
+	ev := &eval{s: &s, rules: slices.Clone(s.rules), campaigns: slices.Clone(s.campaigns), customer: x.ahead.customer}
 	r := &m.rules[rule]
 	playTo := func(limit int64) {
 		for t := int64(-1); ; {

@@ -98,6 +98,7 @@ func TestEveryFunctionIsExplained(t *testing.T) {
 	arguments := map[argument]string{
 		argEvent: "purchase", argWindow: "30d", argSpan: "30d", argHalfLife: "30d", argOffset: "-1d", argProperty: "sku", argTrait: "plan",
 		argModel: "base", argStage: "one", argSegment: "all",
+		argCampaign: "c", argVariant: "x", argGoal: "g",
 	}
 	for _, f := range functions {
 		args := make([]string, len(f.args))
@@ -113,7 +114,8 @@ func TestEveryFunctionIsExplained(t *testing.T) {
 		source := fmt.Appendf(nil, `{lapwing: 1, name: x, version: 1, events: {purchase: {match: Order}}, models: [
 			{name: base, stages: [{stage: one, when: "true"}]},
 			{name: m, stages: [{stage: yes, when: "false || !(%s)"}, {stage: no, when: "true"}]}],
-			segments: [{name: all, when: "true"}]}`, condition)
+			segments: [{name: all, when: "true"}],
+			campaigns: [{name: c, audience: "true", variants: {x: 100%%}, goals: [{name: g, event: purchase, within: 1d}]}]}`, condition)
 		lines := [][]byte{
 			[]byte(`{"type":"identify","userId":"u1","timestamp":"2026-01-01T00:00:00Z","traits":{"plan":"2026-03-01"}}`),
 			[]byte(`{"type":"track","event":"Order","userId":"u1","timestamp":"2026-01-02T00:00:00Z","properties":{"sku":"a"}}`),

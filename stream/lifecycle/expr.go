@@ -16,10 +16,12 @@ import (
 
 // eval is what an expression is evaluated against.
 type eval struct {
-	s        *State
-	rules    []membership // s.rules, or a look-ahead's copy of them
-	now      int64
-	deadline int64 // the least instant after now at which something read could change
+	s         *State
+	rules     []membership // s.rules, or a look-ahead's copy of them
+	campaigns []*enrolment // s.campaigns, or a look-ahead's copies
+	customer  string       // of a look-ahead
+	now       int64
+	deadline  int64 // the least instant after now at which something read could change
 
 	texts *tallyOfTexts // memory of favourite; nil if it is to take its own
 

@@ -63,6 +63,9 @@ type resolved struct {
 	stage    int32
 	segment  int // rule index
 	byValue  string
+	campaign int // rule index
+	variant  string
+	goal     int // of the campaign
 }
 
 func (x *exprCompiler) resolve(a *resolved, kind argument, text string, place definition.Pos) {
@@ -127,7 +130,56 @@ func (x *exprCompiler) resolve(a *resolved, kind argument, text string, place de
 		x.problem(place, "model %s has no stage %q%s", r.name, text, didYouMean(text, names))
 	case argSegment:
 		x.resolveSegment(a, text, place)
+	case argCampaign:
+		r, ok := x.campaignByName[text]
+		if !ok {
+			x.problem(place, "there is no campaign %q%s", text, didYouMean(text, sortedKeys(x.campaignByName)))
+			a.campaign = -1
+			return
+		}
+		a.campaign = r
+		x.dependOn(r)
+	case argVariant:
+		x.resolveVariant(a, text, place)
+	case argGoal:
+		x.resolveGoal(a, text, place)
 	}
+}
+
+func (x *exprCompiler) resolveVariant(a *resolved, text string, place definition.Pos) {
+	a.variant = text
+	if a.campaign < 0 {
+		return
+	}
+	r := &x.rules[a.campaign]
+	var names []string
+	for _, v := range r.campaign.variants {
+		if v.Name.Value == text {
+			return
+		}
+		names = append(names, v.Name.Value)
+	}
+	switch {
+	case text == "":
+		x.problem(place, "a variant's name cannot be empty")
+	case len(names) > 0: // another system's variants need not be listed
+		x.problem(place, "campaign %s has no variant %q%s", r.name, text, didYouMean(text, names))
+	}
+}
+
+func (x *exprCompiler) resolveGoal(a *resolved, text string, place definition.Pos) {
+	if a.campaign < 0 {
+		return
+	}
+	r := &x.rules[a.campaign]
+	if a.goal = r.campaign.goal(text); a.goal >= 0 {
+		return
+	}
+	var names []string
+	for i := range r.campaign.goals {
+		names = append(names, r.campaign.goals[i].name)
+	}
+	x.problem(place, "campaign %s has no goal %q%s", r.name, text, didYouMean(text, names))
 }
 
 func (x *exprCompiler) resolveSegment(a *resolved, text string, place definition.Pos) {
@@ -268,6 +320,21 @@ func (x *exprCompiler) build(f *function, a resolved, call celast.Expr) node {
 		return boolNode(func(ev *eval) tri {
 			m := &ev.rules[a.model]
 			return reached(ev, m.stage == a.stage, m.since+w)
+		})
+	case "assigned":
+		if a.variant == "" {
+			return boolNode(func(ev *eval) tri { return truth(ev.rules[a.campaign].sequence > 0) })
+		}
+		c := x.rules[a.campaign].campaign
+		return boolNode(func(ev *eval) tri {
+			mine := ev.enrolled(c)
+			return truth(mine != nil && mine.variant == a.variant)
+		})
+	case "converted":
+		c := x.rules[a.campaign].campaign
+		return boolNode(func(ev *eval) tri {
+			mine := ev.enrolled(c)
+			return truth(mine != nil && mine.goals[a.goal].sequence > 0)
 		})
 	default: // in_segment
 		if x.rules[a.segment].by {

@@ -27,11 +27,15 @@ const (
 	argModel
 	argStage
 	argSegment
+	argCampaign
+	argVariant
+	argGoal
 )
 
 var argumentNames = map[argument]string{
 	argEvent: "event", argWindow: "window", argSpan: "window", argHalfLife: "half_life", argOffset: "offset", argProperty: "property",
 	argTrait: "trait", argModel: "model", argStage: "stage", argSegment: "segment",
+	argCampaign: "campaign", argVariant: "variant", argGoal: "goal",
 }
 
 // function is one function of the condition language. The table below is the single
@@ -56,6 +60,7 @@ const (
 	stateInstants = "the newest 4,096 instants of the window, once per event: 2 to 7 bytes each"
 	stateValues   = stateInstants + ", and 1 to 10 for the value"
 	stateTrait    = "the traits of the customer, which are kept anyway: their names and JSON, within `trait_bytes` of `limits`"
+	stateEnrolled = "the customer's part in the campaign, which is kept anyway"
 	statePlace    = "the customer's place in it, which is kept anyway: up to 50 bytes"
 	costConstant  = "constant"
 	costSeveral   = "one step for each instant in the window, after each event of that name and whenever one of them leaves the window"
@@ -266,5 +271,22 @@ var functions = []function{
 		exact:     "True if the customer is in the segment, as just evaluated at this instant. Of a `by:` segment one value is named: in_segment('country=FR').",
 		cost:      costConstant,
 		state:     statePlace,
+	},
+	{
+		name: "assigned", args: []argument{argCampaign, argVariant}, required: 1, result: resultBool,
+		signature: "assigned(campaign[, variant])",
+		summary:   "The customer was assigned in a campaign.",
+		exact: "True from the assignment on, for ever, in the holdout too; with a variant only for who has that one. It sees what was just evaluated at this instant. " +
+			"Campaigns, models and segments must not read one another in a circle.",
+		cost:  costConstant,
+		state: stateEnrolled,
+	},
+	{
+		name: "converted", args: []argument{argCampaign, argGoal}, required: 2, result: resultBool,
+		signature: "converted(campaign, goal)",
+		summary:   "The customer reached a goal of a campaign.",
+		exact:     "True from the first record of a conversion on, for ever, whatever round it belongs to: of a goal with `value: total` from the instant at which its window closes.",
+		cost:      costConstant,
+		state:     stateEnrolled,
 	},
 }

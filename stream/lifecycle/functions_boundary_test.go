@@ -24,6 +24,12 @@ segments:
   - {name: g, when: "seen('b', '1d')"}
   - {name: by, by: trait('by')}
   - {name: s, when: %q}
+campaigns: # u is in bucket 3836 of c
+  - name: c
+    audience: seen('b', '1d')
+    holdout: 1%%
+    variants: {x: 37.36%%, y: 0.01%%, z: 61.63%%}
+    goals: [{name: g, event: a, within: 2d}, {name: t, event: a, within: 2d, value: total}, {name: w, when: "in_stage('m', 'busy')", within: 2d}]
 `
 
 // Each function changes exactly at the instant that its meaning names: not a
@@ -105,6 +111,18 @@ func TestEveryFunctionAtItsBoundary(t *testing.T) {
 		{`stage_for('m', 'busy', '1d')`, "a@0", ""},
 		{`stage_for('m', 'busy', '1d')`, "a@0 a@24h-1ms", "+24h0m0s -47h59m59.999s"},
 		{`in_segment('g')`, "b@0", "+0s -24h0m0s"},
+
+		{`assigned('c')`, "a@0 b@1h b@90h", "+1h0m0s"}, // for ever
+		{`assigned('c', 'y')`, "a@0 b@1h", "+1h0m0s"},
+		{`assigned('c', 'x')`, "a@0 b@1h", ""},
+		{`assigned('c', 'z')`, "a@0 b@1h", ""},
+		{`converted('c', 'g')`, "b@0 a@0 a@1ms", "+1ms"}, // not at the instant of the assignment
+		{`converted('c', 'g')`, "b@0 a@0 a@48h", "+48h0m0s"},
+		{`converted('c', 'g')`, "b@0 a@48h+1ms", ""},
+		{`converted('c', 't')`, "b@0 a=1@1h", "+48h0m0s"}, // the record comes when the window closes
+		{`converted('c', 't')`, "b@0 a=1@48h", "+48h0m0s"},
+		{`converted('c', 'w')`, "b@0 a@48h", "+48h0m0s"},
+		{`converted('c', 'w')`, "b@0 a@0 a@23h", ""}, // true from the instant of the assignment on
 		{`in_segment('by=x')`, "by=x@0 by=y@1h by=x@2h", "+0s -1h0m0s +2h0m0s"},
 	}
 	for _, f := range functions {

@@ -28,12 +28,13 @@ const (
 	LimitKeys                         // an event's key was forgotten
 	LimitRefunds                      // a refund was forgotten before its order came
 	LimitInstants                     // an instant fell out of the newest that sum and the like read
+	LimitRounds                       // a campaign's round was forgotten before a refund could have corrected it
 	numLimits
 )
 
 var limitNames = [numLimits]string{
 	"traits", "trait_bytes", "held", "held_bytes", "by_values", "favourite_values",
-	"expression", "message_ids", "keys", "refunds", "instants",
+	"expression", "message_ids", "keys", "refunds", "instants", "rounds",
 }
 
 // String is the limit's name, for metrics and messages.
@@ -135,7 +136,7 @@ func (st *step) roomForTrait(name string, raw []byte, at int64, used *int) bool 
 // What a held message counts for, beside its texts.
 const (
 	heldBase       = 64  // itself
-	heldOccurrence = 320 // each event it counts as, each refund and exposure: the key and numbers
+	heldOccurrence = 320 // each event it counts as, each refund, exposure and assignment: the key and numbers
 )
 
 // size is what a held message counts for under held_bytes.
@@ -146,7 +147,7 @@ func (in *input) size() int {
 			texts += len(in.counted[i].texts[k].text)
 		}
 	}
-	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)+len(in.exposures)) + texts +
+	return heldBase + heldOccurrence*(len(in.counted)+len(in.refunds)+len(in.exposures)+len(in.assigned)) + texts +
 		len(in.messageID) + len(in.kind) + len(in.event) + len(in.traits) + len(in.group) + len(in.currency) + len(in.products)
 }
 

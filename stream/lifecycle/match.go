@@ -47,7 +47,8 @@ func fits(patterns []definition.Match, msg *event.Message) bool {
 func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 	*in = input{
 		at: int64(msg.Time), messageID: msg.MessageID, kind: cutEvent(msg.Type), event: cutEvent(msg.Event), known: len(msg.UserID) > 0,
-		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0], exposures: in.exposures[:0], platform: m.platformOf(msg),
+		traits: msg.Traits, counted: in.counted[:0], refunds: in.refunds[:0], assigned: in.assigned[:0], exposures: in.exposures[:0],
+		platform: m.platformOf(msg),
 	}
 	if len(in.event) == 0 {
 		in.event = in.kind
@@ -95,6 +96,9 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 	if len(m.exposures) > 0 {
 		m.expose(msg, ev, in)
 	}
+	if m.assignedBy {
+		m.resolveAssigned(msg, ev, in)
+	}
 	if m.currencyPath >= 0 && (len(in.counted) > 0 || len(in.refunds) > 0) {
 		in.currency, in.products = msg.Raw(m.currencyPath), msg.Raw(m.productsPath)
 		if len(in.currency) > 6*maxCurrencyBytes+2 {
@@ -103,6 +107,29 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 	}
 	if ev.budget < 0 {
 		out.Overflow[LimitExpression]++
+	}
+}
+
+// resolveAssigned notes the campaigns in which a message assigns.
+func (m *Model) resolveAssigned(msg *event.Message, ev *eval, in *input) {
+	for _, i := range m.campaigns {
+		c := m.rules[i].campaign
+		a := c.assigned
+		if a == nil || !fits(a.match, msg) || a.where != nil && a.where(ev) != yes {
+			continue
+		}
+		by := assignedInput{campaign: c.index}
+		if a.holdout != nil {
+			v := a.holdout(ev)
+			by.holdout = v.kind == isBool && v.b
+		}
+		if a.variant != nil && !by.holdout {
+			by.variant, _ = byText(a.variant(ev))
+			if len(by.variant) > maxByValue {
+				by.variant = ""
+			}
+		}
+		in.assigned = append(in.assigned, by)
 	}
 }
 
@@ -199,6 +226,7 @@ func (in *input) clone() input {
 		}
 	}
 	out.exposures = cloneExposures(in.exposures)
+	out.assigned = slices.Clone(in.assigned)
 	out.refunds = slices.Clone(in.refunds)
 	for i := range out.refunds {
 		out.refunds[i].key = strings.Clone(out.refunds[i].key)

@@ -156,6 +156,12 @@ func (c *Carrier) Fits() error {
 			over += max(0, was.ByValues-is.ByValues) * byValueBytes
 		}
 	}
+	for _, i := range c.to.campaigns {
+		if c.rules[i].old >= 0 {
+			open := c.to.rules[i].campaign.open + maxCorrected
+			over += open * max(0, c.from.placeBytes()-c.to.placeBytes())
+		}
+	}
 	if total := c.to.maxState + over; over > 0 && total > maxRecordBytes {
 		return fmt.Errorf("a customer that has filled the `limits` of version %d can come to %s under version %d, and a record holds %s: lower `limits` less, or rebuild",
 			c.from.def.Version, mebibytes(total), c.to.def.Version, mebibytes(maxRecordBytes))

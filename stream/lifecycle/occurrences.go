@@ -15,7 +15,7 @@ func (st *step) count(c *counted, at int64, dirty *bitset) {
 	o := occurrence{at: at, value: c.value, key: c.keyHash, props: c.props}
 	if c.keyHash != 0 {
 		if entry := st.s.of(e).order(c.keyHash); entry != nil {
-			entry.applied = true
+			entry.applied, entry.late = true, st.now-at
 			o.value = entry.net()
 		}
 	}
@@ -37,6 +37,10 @@ func (st *step) add(e *eventDef, o occurrence, dirty *bitset) {
 	st.out.Overflow[LimitInstants] += s.dropped() - dropped
 	st.pruneHours(e, s)
 	dirty.set(e.bit)
+	if e.pursued {
+		news := &st.out.scratch.news
+		news.occurrences = append(news.occurrences, happening{event: e.index, at: o.at, value: o.value})
+	}
 	if i < 0 {
 		return
 	}
@@ -66,6 +70,10 @@ func (st *step) drop(e *eventDef, at int64, dirty *bitset) {
 		return
 	}
 	dirty.set(e.bit)
+	if e.pursued {
+		news := &st.out.scratch.news
+		news.occurrences = append(news.occurrences, happening{event: e.index, at: at, value: noNumber, removed: true})
+	}
 	before, hasBefore := s.predecessor(e, i)
 	hasAfter := i+1 < s.size(e)
 	var after int64
@@ -151,7 +159,13 @@ func (st *step) refund(r *refundInput, dirty *bitset) {
 		entry.takeOff(r)
 		return
 	}
+	before := entry.net()
 	entry.takeOff(r)
+	if after := entry.net(); e.pursued && entry.applied && before != noNumber && after != noNumber && before != after {
+		dirty.set(e.bit)
+		news := &st.out.scratch.news
+		news.corrections = append(news.corrections, correction{event: e.index, at: entry.at, applied: entry.at + entry.late, before: before, after: after})
+	}
 	if !entry.applied || !e.needsValues {
 		return
 	}

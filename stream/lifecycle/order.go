@@ -97,18 +97,29 @@ func (c *compiler) reportCircle(deps []map[int]bool, done []bool) {
 	}
 }
 
-// ruleText is the name of a model or segment as it stands in the file.
-func (c *compiler) ruleText(i int) definition.Text {
-	if i < len(c.def.Models) {
-		return c.def.Models[i].Name
+// ruleText is the name of a model, segment or campaign as it stands in the file.
+func (m *Model) ruleText(i int) definition.Text {
+	models, segments := len(m.def.Models), len(m.def.Segments)
+	switch {
+	case i < models:
+		return m.def.Models[i].Name
+	case i < models+segments:
+		return m.def.Segments[i-models].Name
+	default:
+		return m.def.Campaigns[i-models-segments].Name
 	}
-	return c.def.Segments[i-len(c.def.Models)].Name
 }
 
-func (c *compiler) ruleName(i int) string {
-	kind := "segment"
-	if i < len(c.def.Models) {
-		kind = "model"
+func (c *compiler) ruleName(i int) string { return c.rules[i].kind() + " " + c.rules[i].name }
+
+// kind is what a rule is, in words.
+func (r *rule) kind() string {
+	switch {
+	case r.model:
+		return "model"
+	case r.campaign != nil:
+		return "campaign"
+	default:
+		return "segment"
 	}
-	return kind + " " + c.rules[i].name
 }

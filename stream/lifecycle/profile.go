@@ -22,7 +22,7 @@ func (m *Model) openSegments(s *State) []openSegment {
 	var open []openSegment
 	for i := range m.rules {
 		r, mb := &m.rules[i], &s.rules[i]
-		if r.model || mb.stage != inSegment {
+		if r.model || r.campaign != nil || mb.stage != inSegment {
 			continue
 		}
 		if !r.by {
@@ -69,6 +69,7 @@ func (m *Model) ProfileIn(b *ProfileBuffer, s *State, customer string) *record.P
 	if s.rules == nil {
 		return p
 	}
+	b.ahead.customer = customer
 	for _, i := range m.modelRules {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.stage == noStage {
@@ -121,9 +122,7 @@ func (st *step) noteActivity(in *input, v *visit, begins bool) {
 	for i := range a.Exposures {
 		a.Exposures[i].Campaign = strings.Clone(a.Exposures[i].Campaign)
 	}
-	if text, ok := fromJSON(in.currency).text(); ok && len(text) <= maxCurrencyBytes {
-		a.Currency = strings.Clone(text)
-	}
+	a.Currency = m.currencyOf(in)
 	for i := range in.counted {
 		c := &in.counted[i]
 		o := record.Occurrence{Event: m.events[c.event].name, At: instant.Instant(in.at), Key: strings.Clone(c.key), HasValue: c.value != noNumber}
@@ -149,6 +148,14 @@ func (st *step) noteActivity(in *input, v *visit, begins bool) {
 	for _, o := range m.openSegments(s) {
 		a.Segments = append(a.Segments, o.name)
 	}
+}
+
+// currencyOf is the message's own currency, else the definition's.
+func (m *Model) currencyOf(in *input) string {
+	if v := fromJSON(in.currency); v.kind == isText && v.s != "" && len(v.s) <= maxCurrencyBytes {
+		return strings.Clone(v.s)
+	}
+	return m.def.Currency
 }
 
 // noteRefund adds what an entry's refunds took off beyond what had been taken off before.

@@ -9,39 +9,56 @@ import (
 	"strings"
 )
 
-// retired is where the sequence of a model or segment stands that the definition does not
-// have any more: should it come back, it goes on from there.
+// retired is where the sequence of a model, segment, campaign or goal stands that the
+// definition does not have any more: should it come back, it goes on from there.
 type retired struct {
-	model    bool
-	name     string // of a segment with one segment per value: with the value
+	kind     retiredKind
+	name     string // of a segment with one segment per value: with the value; campaign/goal
 	sequence int64
+
+	// Of a campaign: who was assigned stays so.
+	last    int64
+	variant string
+	holdout bool
 }
+
+// retiredKind is what is no more; its numbers are written.
+type retiredKind byte
+
+const (
+	retiredSegment retiredKind = iota
+	retiredModel
+	retiredCampaign
+	retiredGoal
+)
 
 // maxRetired is the bytes that all of them may take, encoded; of those beyond it a sequence
 // would begin anew.
 const maxRetired = 3 << 10
 
 func (a retired) compare(b retired) int {
-	if a.model != b.model {
-		if a.model {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Compare(a.name, b.name)
+	order := [...]int{retiredModel: 0, retiredSegment: 1, retiredCampaign: 2, retiredGoal: 3}
+	return cmp.Or(cmp.Compare(order[a.kind], order[b.kind]), cmp.Compare(a.name, b.name))
 }
 
 // size is what one takes at most.
-func (a retired) size() int { return 1 + 2 + len(a.name) + numberBytes }
+func (a retired) size() int {
+	n := 1 + 2 + len(a.name) + numberBytes
+	if a.kind == retiredCampaign {
+		n += numberBytes + 1 + 2 + len(a.variant)
+	}
+	return n
+}
 
-func (s *State) retire(model bool, name string, sequence int64) {
-	if sequence == 0 {
+func (s *State) retire(r retired) {
+	if r.sequence == 0 {
 		return
 	}
-	r := retired{model: model, name: name, sequence: sequence}
 	i, found := slices.BinarySearchFunc(s.retired, r, retired.compare)
 	if found {
-		s.retired[i].sequence = max(s.retired[i].sequence, sequence)
+		if r.sequence > s.retired[i].sequence {
+			s.retired[i] = r
+		}
 		return
 	}
 	size := r.size()
@@ -53,9 +70,18 @@ func (s *State) retire(model bool, name string, sequence int64) {
 	}
 }
 
+// retiredOf is what is kept of something that is no more.
+func (s *State) retiredOf(kind retiredKind, name string) (r retired, found bool) {
+	i, found := slices.BinarySearchFunc(s.retired, retired{kind: kind, name: name}, retired.compare)
+	if found {
+		r = s.retired[i]
+	}
+	return r, found
+}
+
 // takeRetired takes a sequence back; 0 if there is none.
-func (s *State) takeRetired(model bool, name string) (sequence int64) {
-	i, found := slices.BinarySearchFunc(s.retired, retired{model: model, name: name}, retired.compare)
+func (s *State) takeRetired(kind retiredKind, name string) (sequence int64) {
+	i, found := slices.BinarySearchFunc(s.retired, retired{kind: kind, name: name}, retired.compare)
 	if !found {
 		return 0
 	}
@@ -69,7 +95,7 @@ func (s *State) takeValues(name string, mb *membership, limit int) {
 	for i := 0; i < len(s.retired); {
 		r := s.retired[i]
 		value, ofIt := strings.CutPrefix(r.name, name+"=")
-		if r.model || !ofIt || !mb.by.admits(value, limit) {
+		if r.kind != retiredSegment || !ofIt || !mb.by.admits(value, limit) {
 			i++
 			continue
 		}
@@ -86,7 +112,8 @@ func (s *State) takeValues(name string, mb *membership, limit int) {
 }
 
 // The retired stand behind all else of an encoded state, if there are any: their number,
-// then of each whether it is a model, its name and its sequence.
+// then of each what it is, its name and its sequence; of a campaign when the customer was
+// assigned last, and its arm.
 
 func appendRetired(b []byte, all []retired) []byte {
 	if len(all) == 0 {
@@ -94,9 +121,15 @@ func appendRetired(b []byte, all []retired) []byte {
 	}
 	b = appendUint(b, uint64(len(all)))
 	for i := range all {
-		b = append(b, flag(all[i].model, 1))
-		b = appendText(b, all[i].name)
-		b = appendUint(b, uint64(all[i].sequence))
+		r := &all[i]
+		b = append(b, byte(r.kind))
+		b = appendText(b, r.name)
+		b = appendUint(b, uint64(r.sequence))
+		if r.kind == retiredCampaign {
+			b = appendInt(b, r.last)
+			b = append(b, flag(r.holdout, flagHoldout))
+			b = appendText(b, r.variant)
+		}
 	}
 	return b
 }
@@ -112,9 +145,11 @@ func (d *decoder) retired() []retired {
 	}
 	all := make([]retired, n)
 	for i := range all {
-		kind := d.byte()
-		all[i] = retired{model: kind == 1, name: d.text(), sequence: int64(d.uint())}
-		if kind > 1 || all[i].sequence <= 0 || i > 0 && all[i-1].compare(all[i]) >= 0 {
+		all[i] = retired{kind: retiredKind(d.byte()), name: d.text(), sequence: int64(d.uint())}
+		if all[i].kind == retiredCampaign {
+			all[i].last, all[i].holdout, all[i].variant = d.int(), d.byte() == flagHoldout, d.text()
+		}
+		if all[i].kind > retiredGoal || all[i].sequence <= 0 || i > 0 && all[i-1].compare(all[i]) >= 0 {
 			d.fail()
 			return nil
 		}

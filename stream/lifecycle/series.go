@@ -76,6 +76,7 @@ type keyEntry struct {
 	refunded decimal.Decimal // taken off so far
 	full     bool            // refunded as a whole
 	applied  bool            // the occurrence has been folded in (not merely held)
+	late     int64           // how far behind the greatest instant applied it was then
 }
 
 // net is the entry's value less its refunds.

@@ -29,11 +29,35 @@ func (s *State) Size() int {
 	if s.past != nil {
 		n += block(int(unsafe.Sizeof(*s.past))) + list(s.past.stages)
 	}
+	n += list(s.campaigns)
+	for _, e := range s.campaigns {
+		if e != nil {
+			n += e.sizeInMemory()
+		}
+	}
 	for i := range s.retired {
-		n += block(len(s.retired[i].name))
+		n += block(len(s.retired[i].name)) + block(len(s.retired[i].variant))
 	}
 	for i := range s.held {
 		n += s.held[i].sizeInMemory()
+	}
+	return n
+}
+
+// sizeInMemory leaves out the names that the definition knows, which are shared with it.
+func (e *enrolment) sizeInMemory() int {
+	n := block(int(unsafe.Sizeof(*e))) + list(e.goals) + list(e.rounds)
+	for i := range e.rounds {
+		rd := &e.rounds[i]
+		n += list(rd.goals)
+		if rd.place != nil {
+			n += block(int(unsafe.Sizeof(*rd.place))) + list(rd.place.stages) + list(rd.place.segments)
+		}
+		for k := range rd.goals {
+			if o := rd.goals[k].outcome; o != nil {
+				n += block(int(unsafe.Sizeof(*o)))
+			}
+		}
 	}
 	return n
 }
@@ -65,7 +89,7 @@ func (s *series) sizeInMemory() int {
 }
 
 func (in *input) sizeInMemory() int {
-	n := list(in.counted) + list(in.refunds) + list(in.exposures)
+	n := list(in.counted) + list(in.refunds) + list(in.exposures) + list(in.assigned)
 	for i := range in.exposures {
 		n += block(len(in.exposures[i].Campaign))
 	}

@@ -29,7 +29,10 @@ type State struct {
 	series []*series // by event; nil if nothing is known of it
 	traits []trait   // by name
 	rules  []membership
-	held   []input // waiting for the clock, by time, messageId, arrival
+	// campaigns are the customer's parts in campaigns, in the order of the file; nil before
+	// the first assignment.
+	campaigns []*enrolment
+	held      []input // waiting for the clock, by time, messageId, arrival
 
 	visit visit      // the current session
 	past  *pastVisit // one before it; nil if no message came late
@@ -54,12 +57,12 @@ type trait struct {
 	at   int64
 }
 
-// membership is a customer's place in one model or segment.
+// membership is a customer's place in one model or segment, or in a campaign's audience.
 type membership struct {
-	stage    int32 // index of the stage; inSegment or noStage for segments
-	atVisit  int32 // of a model: the stage just before the current session
-	since    int64 // when it was entered
-	sequence int64
+	stage    int32    // index of the stage; inSegment or noStage for segments and audiences
+	atVisit  int32    // of a model: the stage just before the current session
+	since    int64    // when it was entered
+	sequence int64    // of a campaign: how often the customer was assigned
 	deadline int64    // when the rule must be looked at again
 	by       *byValue // of a segment with one segment per value; nil before the first
 }
@@ -259,6 +262,7 @@ type input struct {
 	known       bool   // it has a usable userId
 	counted     []counted
 	refunds     []refundInput
+	assigned    []assignedInput
 	traits      []byte // raw object; nil if none
 	group       []byte // groupId of a group message
 	currency    []byte // raw
@@ -275,6 +279,13 @@ type counted struct {
 	key     string
 	props   []uint64
 	texts   []propText // by the slots of the event's props; nil without
+}
+
+// assignedInput is an assignment by another system.
+type assignedInput struct {
+	campaign int // among campaigns
+	variant  string
+	holdout  bool
 }
 
 // refundInput takes money off the occurrence of event that has the key.

@@ -27,8 +27,8 @@ const (
 // Output receives what one or more steps produced, in order. The caller empties it
 // with Reset and reuses it; it belongs to one goroutine at a time.
 type Output struct {
-	// Records are the changes: of each evaluation the stage changes, then the
-	// segment changes.
+	// Records are the changes: of each evaluation the stage changes, the segment
+	// changes, the conversions, then the assignments.
 	Records []record.Record
 	// Activity has one entry per applied message that WantActivity asks for. Entries are
 	// reused after Reset.
@@ -41,6 +41,8 @@ type Output struct {
 	Ended bool
 	// Overflow counts what went beyond a limit.
 	Overflow Overflow
+	// KeptOut counts who would have been assigned and is in the global holdout.
+	KeptOut int64
 
 	scratch scratch
 }
@@ -61,7 +63,7 @@ const (
 func (o *Output) Reset() {
 	o.Records, o.Activity = o.Records[:0], o.Activity[:0]
 	o.Changed, o.Ended = false, false
-	o.Overflow = Overflow{}
+	o.Overflow, o.KeptOut = Overflow{}, 0
 }
 
 // scratch is memory that steps reuse.
@@ -73,6 +75,13 @@ type scratch struct {
 	segments []record.Record
 	rules    []membership // a look-ahead's copy
 	texts    tallyOfTexts
+
+	news        news // what the message has changed that goals look at
+	conversions []record.Record
+	assignments []record.Record
+	enrolled    []*enrolment // by assignment
+	campaigns   []*enrolment // a look-ahead's copy
+	customer    string       // whose look-ahead it is
 }
 
 // Definition is what the model was compiled from.
@@ -81,11 +90,15 @@ func (m *Model) Definition() *definition.Definition { return m.def }
 // Projection is what the decoder must extract for Accept.
 func (m *Model) Projection() *event.Projection { return m.projection }
 
-// PublishingFrom is m with publish_from set: changes effective before it are marked
-// backfill. With instant.None nothing is history.
+// PublishingFrom is m as put live at an instant: changes effective before it are marked
+// backfill and assign nobody, and who is in a campaign's audience then is assigned. With
+// instant.None nothing is history; with instant.Max all is, for now.
 func (m *Model) PublishingFrom(at instant.Instant) *Model {
 	out := *m
-	out.publishFrom = at
+	out.publishFrom, out.activation = at, int64(at)
+	if at == instant.Max {
+		out.activation = never
+	}
 	return &out
 }
 
@@ -239,6 +252,7 @@ type step struct {
 	out      *Output
 	bounded  bool // by left, the messages and deadlines that it may still play
 	left     int
+	now      int64 // the greatest instant applied, with the message that is
 
 	former map[*rule]string // while a customer is carried: stages that are no more
 }
@@ -328,6 +342,8 @@ func (st *step) apply(in *input) {
 	v, begins := st.enterSession(in.at)
 	st.noteActivity(in, v, begins)
 
+	st.now = now
+	st.out.scratch.news.reset()
 	var dirty bitset
 	if in.known && !s.known {
 		s.known = true
@@ -341,7 +357,11 @@ func (st *step) apply(in *input) {
 	for i := range in.refunds {
 		st.refund(&in.refunds[i], &dirty)
 	}
+	for i := range in.assigned {
+		dirty.set(m.rules[m.campaigns[in.assigned[i].campaign]].campaign.assigned.bit)
+	}
 	st.evaluate(now, why, dirty)
+	st.out.scratch.news.reset()
 }
 
 func (st *step) applyTraits(in *input, dirty *bitset) {

@@ -14,7 +14,9 @@ import (
 type Standing struct {
 	Models   []ModelStanding   // in the order of the definition, then those that are no more
 	Segments []SegmentStanding // those it is in or has been in, no more included, in no order
-	Frontier instant.Instant   // the greatest instant applied
+	// Campaigns are those the customer has to do with, no more included.
+	Campaigns []CampaignStanding
+	Frontier  instant.Instant // the greatest instant applied
 }
 
 // ModelStanding is a customer's stage in a model.
@@ -49,7 +51,7 @@ func (m *Model) Standing(s *State) Standing {
 	for i := range m.rules {
 		r, mb := &m.rules[i], &s.rules[i]
 		switch {
-		case r.model:
+		case r.model, r.campaign != nil:
 		case !r.by:
 			if mb.sequence > 0 {
 				out.Segments = append(out.Segments, SegmentStanding{Segment: r.name, In: mb.stage == inSegment, Sequence: mb.sequence})
@@ -62,11 +64,14 @@ func (m *Model) Standing(s *State) Standing {
 			}
 		}
 	}
+	out.Campaigns = m.standingCampaigns(s)
 	for _, r := range s.retired {
-		if r.model {
+		switch r.kind {
+		case retiredModel:
 			out.Models = append(out.Models, ModelStanding{Model: r.name, Since: instant.None, Sequence: r.sequence})
-		} else {
+		case retiredSegment:
 			out.Segments = append(out.Segments, SegmentStanding{Segment: r.name, Sequence: r.sequence})
+		default: // of campaigns
 		}
 	}
 	return out
@@ -75,10 +80,11 @@ func (m *Model) Standing(s *State) Standing {
 // Succeed lets the customer go on in public from where another computation of it has
 // stood. Where both agree only the sequences go on, from the greater one; where they
 // do not, a change with cause definition tells of it, effective at the greatest
-// instant applied in either. s may be a customer that has not begun: then all that
+// instant applied in either. Assignments are those of the other. s may be a customer that has not begun: then all that
 // before says ends.
 func (m *Model) Succeed(s *State, customer string, before *Standing, detected instant.Instant, out *Output) {
 	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
+	out.scratch.customer = customer
 	at := int64(before.Frontier)
 	if s.begun {
 		s.frontier = max(s.frontier, at)
@@ -91,6 +97,7 @@ func (m *Model) Succeed(s *State, customer string, before *Standing, detected in
 			rec.NextStage, rec.NextDeadline = m.next(s, m.modelIndex(rec.Model), at, &out.scratch)
 		}
 	}
+	m.succeedCampaigns(&st, before.Campaigns, at)
 	out.Changed = true
 	out.Ended = out.Ended || !s.Begun()
 }
@@ -120,7 +127,7 @@ func (m *Model) succeedModels(st *step, before []ModelStanding, at int64) (first
 			rec := st.record(&st.out.Records, record.StageChange, at, why)
 			rec.Model, rec.From, rec.To, rec.Since, rec.Sequence = r.name, then.Stage, now.name, then.Since, mb.sequence
 			rec.Cause.Condition = now.text
-			ev := eval{s: st.s, rules: st.s.rules, now: at}
+			ev := eval{s: st.s, rules: st.s.rules, campaigns: st.s.campaigns, now: at}
 			for k := range r.stages {
 				if from := &r.stages[k]; from.name == then.Stage && from.when(&ev) != yes {
 					rec.Cause.Left = from.text
@@ -140,7 +147,7 @@ func (m *Model) succeedModels(st *step, before []ModelStanding, at int64) (first
 			rec.SetID()
 		}
 		if st.s.begun {
-			st.s.retire(true, then.Model, then.Sequence)
+			st.s.retire(retired{kind: retiredModel, name: then.Model, sequence: then.Sequence})
 		}
 	}
 	return first
@@ -177,7 +184,7 @@ func (m *Model) succeedSegments(st *step, before []SegmentStanding, at int64) (f
 		for i := range m.rules {
 			r, mb := &m.rules[i], &st.s.rules[i]
 			switch {
-			case r.model:
+			case r.model, r.campaign != nil:
 			case !r.by:
 				one(r.name, mb.stage == inSegment, &mb.sequence, r.text)
 			default:
@@ -207,7 +214,7 @@ func (m *Model) succeedSegments(st *step, before []SegmentStanding, at int64) (f
 			tell(b.Segment, false, left.Sequence, "")
 		}
 		if st.s.begun {
-			st.s.retire(false, b.Segment, left.Sequence)
+			st.s.retire(retired{name: b.Segment, sequence: left.Sequence})
 		}
 	}
 	return first

@@ -56,7 +56,7 @@ func functionOf(e celast.Expr) *function {
 
 // callOf reads the arguments of a call once more. What is wrong with them has been said.
 func (x *exprCompiler) callOf(f *function, e celast.Expr) call {
-	c := call{name: f.name, args: resolved{window: never, model: -1, segment: -1}}
+	c := call{name: f.name, args: resolved{window: never, model: -1, segment: -1, campaign: -1}}
 	said := len(x.problems)
 	for i, arg := range e.AsCall().Args() {
 		if i >= len(f.args) {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"math/bits"
+	"slices"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/record"
+)
+
+// enrolment is a customer's part in a campaign, from the first assignment on. How often
+// it was assigned, and whether the audience holds, is in the membership.
+type enrolment struct {
+	variant string // the arm, for ever; empty in the holdout
+	holdout bool
+	last    int64       // when assigned last
+	due     int64       // when the audience must be looked at again; never for what does not change by itself
+	goals   []goalState // by goal of the campaign
+	rounds  []round     // those that may still convert, or that a refund may correct; the oldest first
+}
+
+// goalState is what all rounds of a goal share.
+type goalState struct {
+	sequence int64 // of its conversions
+	holds    bool  // the goal's `when` as last looked at, while a round is open
+}
+
+// round is one assignment of the customer.
+type round struct {
+	number int64
+	at     int64
+	place  *place
+	goals  []progress // by goal of the campaign
+}
+
+// place is where a customer was at an assignment. It is never changed, and shared with
+// the records that tell of it.
+type place struct {
+	stages   []record.StageAt // in the order of the definition
+	segments []string         // sorted
+}
+
+// progress is how far a round has come to a goal.
+type progress struct {
+	done    bool     // converted, or none of this round's goals
+	outcome *outcome // of goals that settle; nil before anything counted
+}
+
+// outcome is what counts for a goal that settles when its window closes.
+type outcome struct {
+	n     int64 // occurrences in the window
+	net   wide  // their values, or how many there are, less those of the baseline's window
+	told  bool
+	value decimal.Decimal // the last that was told; noNumber if none
+}
+
+// own is the outcome, made if there is none.
+func (p *progress) own() *outcome {
+	if p.outcome == nil {
+		p.outcome = &outcome{value: noNumber}
+	}
+	return p.outcome
+}
+
+// sub takes d off.
+func (x *wide) sub(d decimal.Decimal) { x.add(-d) }
+
+// minus is x - y.
+func (x wide) minus(y wide) wide {
+	lo, borrow := bits.Sub64(x.lo, y.lo, 0)
+	hi, _ := bits.Sub64(x.hi, y.hi, borrow)
+	return wide{hi: hi, lo: lo}
+}
+
+// clone is a copy that a look-ahead may change; e may be nil.
+func (e *enrolment) clone() *enrolment {
+	if e == nil {
+		return nil
+	}
+	out := *e
+	out.goals = slices.Clone(e.goals)
+	out.rounds = slices.Clone(e.rounds)
+	for i := range out.rounds {
+		out.rounds[i].goals = slices.Clone(e.rounds[i].goals)
+		for k := range out.rounds[i].goals {
+			if o := out.rounds[i].goals[k].outcome; o != nil {
+				copied := *o
+				out.rounds[i].goals[k].outcome = &copied
+			}
+		}
+	}
+	return &out
+}
+
+// enrolled is the customer's part in a campaign; nil before the first assignment.
+func (ev *eval) enrolled(c *campaignDef) *enrolment {
+	if c.index >= len(ev.campaigns) {
+		return nil
+	}
+	return ev.campaigns[c.index]
+}
+
+// place is where the customer is now.
+func (m *Model) place(s *State) *place {
+	p := &place{}
+	for _, i := range m.modelRules {
+		if mb := &s.rules[i]; mb.stage != noStage {
+			p.stages = append(p.stages, record.StageAt{Model: m.rules[i].name, Stage: m.rules[i].stages[mb.stage].name})
+		}
+	}
+	for _, o := range m.openSegments(s) {
+		p.segments = append(p.segments, o.name)
+	}
+	return p
+}
