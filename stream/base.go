@@ -15,7 +15,6 @@ import (
 	"lapwing/schemas/instant"
 	"lapwing/schemas/mailbox"
 	"lapwing/schemas/topics"
-	"lapwing/stream/aggregate"
 	"lapwing/stream/lifecycle"
 )
 
@@ -193,7 +192,7 @@ func settled(rec *mailbox.Lane) instant.Instant {
 	if rec.ClosedUntil == instant.None {
 		return instant.None
 	}
-	return rec.ClosedUntil.Add(aggregate.CloseAfter)
+	return rec.ClosedUntil.Add(definition.DefaultCloseAfter)
 }
 
 // committedOffsets are those of a group; none if there is no such group.

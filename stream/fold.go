@@ -386,6 +386,7 @@ func (f *fold) finish(l *lane) {
 		f.note(l, mailbox.StateAggregate, string(key), f.out.keep(value))
 	})
 	l.totals.EachDropped(func(key []byte) { f.note(l, mailbox.StateAggregate, string(key), nil) })
+	f.tell(l)
 	f.save(l)
 	rec := l.laneRecord()
 	if encoded := f.out.bytes(rec.Append); string(encoded) != string(l.committed) {

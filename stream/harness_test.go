@@ -458,6 +458,9 @@ func (w *world) totals() map[string][2]float64 {
 	}
 	last := map[key]record.Aggregate{}
 	for _, r := range w.all(topics.Aggregates) {
+		if record.IsSettings(r.Value) {
+			continue
+		}
 		a, err := record.DecodeAggregate(r.Value)
 		if err != nil {
 			w.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bits-and-blooms/bloom/v3"
 
+	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/mailbox"
 	"lapwing/stream/aggregate"
@@ -37,6 +38,7 @@ type lane struct {
 	cache     cache
 	due       dueIndex
 	totals    *aggregate.Totals
+	settings  announced
 	clock     *clock.Lane
 	walls     map[mailbox.Source]*clock.Wall
 	positions map[string]position // by topic
@@ -222,7 +224,7 @@ func (l *lane) laneRecord() mailbox.Lane {
 	if l.takeover != nil && l.takeover.finished {
 		r.PublishFrom = l.takeover.publishFrom
 	}
-	r.ClosedUntil, r.TooLate = l.totals.ClosedUntil(), l.totals.TooLate()
+	r.ClosedUntil, r.TooLate = l.totals.Settled().Add(-definition.DefaultCloseAfter), l.totals.TooLate()
 	r.Customers += l.born
 	l.defs.in(&r, l.model)
 	r.Sources = l.clock.Sources()
@@ -254,6 +256,7 @@ func (l *lane) commit(nextOffset int64) {
 		l.behind.nextOffset = nextOffset
 	}
 	l.totals.Commit()
+	l.settings.commit()
 	if l.pending != nil {
 		l.committed, l.record = bytes.Clone(l.pending), l.pendingRec
 	}
@@ -277,6 +280,7 @@ func (l *lane) rollback() error {
 		l.due.add(store.Deadline{At: c.due, ID: c.id}) // it may have been taken out
 	}
 	l.totals.Rollback()
+	l.settings.rollback()
 	l.takeover.rollback()
 	l.resetToRecord()
 	l.endTransaction()

@@ -300,6 +300,10 @@ func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, sta
 		return r.store.Each(id, byte(kind), fn)
 	}
 	err := lookup(mailbox.StateAggregate, func(key, value []byte) error { return l.totals.Restore(key, value) })
+	l.settings.committed.Since, l.settings.committed.Closed = instant.None, instant.None
+	if err == nil {
+		err = lookup(mailbox.StateSettings, func(_, value []byte) error { return l.settings.load(value) })
+	}
 	if err == nil {
 		err = lookup(mailbox.StateLane, func(_, value []byte) (err error) {
 			l.committed = slices.Clone(value)
@@ -335,10 +339,12 @@ func (r *restorer) load(id store.Lane, committed map[string]kgo.EpochOffset, sta
 				return nil, err
 			}
 		}
-		l.totals.RestoreMeta(l.record.ClosedUntil, l.record.TooLate)
 	}
 	if err := r.succession(l); err != nil {
 		return nil, err
+	}
+	if l.committed != nil {
+		l.totals.RestoreMeta(settled(&l.record), l.settings.committed.Closed, l.record.TooLate)
 	}
 	l.resetToPositions()
 	return l, nil

@@ -15,11 +15,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 	"lapwing/schemas/topics"
-	"lapwing/stream/aggregate"
 )
 
 // The same events through the broker give the same records as the pure fold, id for
@@ -476,12 +476,12 @@ func TestGenerationsStayApart(t *testing.T) {
 	})
 }
 
-// Closing follows the clock by aggregate.CloseAfter, and is part of the lane's state.
+// Closing follows the clock by close_after, and is part of the lane's state.
 func TestLateOccurrencesDoNotReopenTotals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, customerValue(t), func(c *Config) { c.Lanes = 1 })
 		r := w.start(w.cfg)
-		now := day0.Add(aggregate.CloseAfter + dayLength)
+		now := day0.Add(definition.DefaultCloseAfter + dayLength)
 		w.produce("events", message{customer: "ana", event: "Order Completed", id: "o1", at: now})
 		w.wait(r, now)
 		r.stop(t)

@@ -90,7 +90,7 @@ func TestStateKeys(t *testing.T) {
 		kind mailbox.StateKind
 		gen  uint32
 		id   string
-	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}, {mailbox.StateTakeover, 3, ""}, {mailbox.StateDefinition, 3, "12"}} {
+	}{{mailbox.StateCustomer, 1, "u1"}, {mailbox.StateAggregate, 1 << 31, "\x00x"}, {mailbox.StateLane, 3, ""}, {mailbox.StateTakeover, 3, ""}, {mailbox.StateSettings, 3, ""}, {mailbox.StateDefinition, 3, "12"}} {
 		kind, gen, id, err := mailbox.DecodeStateKey(mailbox.AppendStateKey(nil, c.kind, c.gen, c.id))
 		if kind != c.kind || gen != c.gen || string(id) != c.id || err != nil {
 			t.Errorf("%+v comes back as %q, %d, %q, %v", c, kind, gen, id, err)

@@ -20,6 +20,7 @@ const (
 	StateAggregate StateKind = 'a'
 	StateLane      StateKind = 'm'
 	StateTakeover  StateKind = 't' // how far a lane has taken over from another generation
+	StateSettings  StateKind = 's' // the record of the settings that a lane has told of last
 
 	// StateDefinition is the file of a definition that customers of the lane were made by,
 	// or that follows the live one; its id is the version.
@@ -47,7 +48,7 @@ func DecodeStateKey(b []byte) (kind StateKind, generation uint32, id []byte, err
 		if len(id) == 0 {
 			return 0, 0, nil, fmt.Errorf("decode state key without an id: %w", ErrFormat)
 		}
-	case StateLane, StateTakeover:
+	case StateLane, StateTakeover, StateSettings:
 		if len(id) > 0 {
 			return 0, 0, nil, fmt.Errorf("decode state key of a lane with an id: %w", ErrFormat)
 		}
@@ -123,8 +124,10 @@ type Lane struct {
 	// PublishFrom: changes effective before it are history; instant.None: nothing is.
 	PublishFrom instant.Instant
 	Watermark   instant.Instant
-	ClosedUntil instant.Instant // of the aggregates
-	TooLate     int64           // occurrences and changes that came after their period had closed
+	// ClosedUntil is 35 days before the clock up to which all deadlines have been fired, by
+	// which aggregates close, however far behind it they do.
+	ClosedUntil instant.Instant
+	TooLate     int64 // occurrences and changes that came after their period had closed
 	// Customers is how many the lane has; -1: not known, as in records of version 1.
 	Customers int64
 	// Since is the clock from which the definition is live; meant only while Former has any.

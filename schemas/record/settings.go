@@ -24,6 +24,16 @@ type Settings struct {
 	Activity   string          // all, referenced or off
 	SessionGap time.Duration
 	CloseAfter time.Duration
+	// Closed is the instant before which all periods had been closed by then; None: none.
+	Closed instant.Instant
+}
+
+// Key is the key of the record: a lane has one for each of its settings.
+func (s *Settings) Key() []byte {
+	if s.Since.IsNone() {
+		return []byte("settings")
+	}
+	return s.Since.AppendRFC3339([]byte("settings "))
 }
 
 const settingsHead = `{"kind":"settings",`
@@ -44,6 +54,8 @@ func (s *Settings) AppendJSON(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, s.SessionGap.Milliseconds(), 10)
 	dst = append(dst, `,"close_after_ms":`...)
 	dst = strconv.AppendInt(dst, s.CloseAfter.Milliseconds(), 10)
+	dst = append(dst, `,"closed":`...)
+	dst = AppendInstant(dst, s.Closed)
 	return append(dst, '}')
 }
 
@@ -55,6 +67,7 @@ func DecodeSettings(b []byte) (Settings, error) {
 		Activity   string `json:"activity"`
 		SessionGap int64  `json:"session_gap_ms"`
 		CloseAfter int64  `json:"close_after_ms"`
+		Closed     moment `json:"closed"`
 	}
 	if err := json.Unmarshal(b, &w); err != nil {
 		return Settings{}, fmt.Errorf("decode settings: %w", err)
@@ -65,5 +78,6 @@ func DecodeSettings(b []byte) (Settings, error) {
 	return Settings{
 		Lane: w.Lane, Since: w.Since.instant(), Activity: w.Activity,
 		SessionGap: time.Duration(w.SessionGap) * time.Millisecond, CloseAfter: time.Duration(w.CloseAfter) * time.Millisecond,
+		Closed: w.Closed.instant(),
 	}, nil
 }

@@ -66,7 +66,7 @@ func (h *History) Records(generation uint16) []batch.Record {
 		add(topics.Aggregates, older.Lane, fmt.Sprint(i), h.Aggregates[i].AppendJSON(nil))
 	}
 	for i := range h.Settings {
-		add(topics.Aggregates, h.Settings[i].Lane, "settings/0", h.Settings[i].AppendJSON(nil))
+		add(topics.Aggregates, h.Settings[i].Lane, string(h.Settings[i].Key()), h.Settings[i].AppendJSON(nil))
 	}
 	for i := range h.Profiles {
 		older := h.Profiles[i]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package aggregate is pure: it folds what happened in one lane into absolute counts
-// and sums per period, event and stage, and per period and change of stage.
+// and sums per period: of events by the stage just before, of sessions begun and of events
+// by the stage just before the session, and of changes of stage.
 //
 //	t := aggregate.New(def, lane)
 //	t.Add(&activity)          // an accepted event and what it counted as
@@ -10,7 +11,9 @@
 //
 // Values are absolute, never deltas: a repeated record changes no total. A worker
 // brackets its transactions with Commit and Rollback. A period closes once it lies
-// CloseAfter behind the clock given to Close; without a clock (a replay) none does.
+// the definition's close_after behind the clock given to Close; without a clock (a replay)
+// none does. What lies further back is counted as too late, whatever the grain of the
+// period, so that the grains agree with each other.
 // A Totals belongs to one goroutine at a time.
 package aggregate
 
@@ -24,11 +27,6 @@ import (
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 )
-
-// CloseAfter is how long behind the clock totals still change. What lies further
-// back is counted as too late, whatever the grain of the period, so that the grains
-// agree with each other.
-const CloseAfter = 35 * 24 * time.Hour
 
 // sweepEvery is how far the closing instant must move before hours are looked
 // through for those to drop: looking costs the number of hours kept.
@@ -44,6 +42,8 @@ type dims struct {
 	model, stage string
 	from, to     string
 	cause        record.CauseType
+	segment      string
+	platform     string
 }
 
 // series is the totals of one dims. last holds the cell used last per grain: events
@@ -60,8 +60,9 @@ type cellKey struct {
 }
 
 type value struct {
-	count int64
-	sum   decimal.Decimal
+	count   int64
+	sum     decimal.Decimal
+	squares decimal.Squares // of the occurrences' values
 }
 
 type cell struct {
@@ -75,10 +76,13 @@ type cell struct {
 type Totals struct {
 	definition string
 	models     []string
+	by         []string // segments to count by, as given
 	lane       int32
 	zone       *time.Location
+	closeAfter time.Duration
 
 	series  map[dims]*series
+	places  map[groupKey]*group // what is found without comparing all of dims
 	cells   map[cellKey]*cell
 	periods map[instant.Instant][len(grains)]instant.Instant // of each quarter of an hour seen
 
@@ -89,26 +93,36 @@ type Totals struct {
 }
 
 type meta struct {
+	settled     instant.Instant // the clock given to Close last
 	closedUntil instant.Instant
 	sweptAt     instant.Instant
 	tooLate     int64
 }
 
-// New is a lane without totals. Of def the name, the models' names and the
-// zone are used.
+// New is a lane without totals. Of def the name, the models' names, the zone and
+// aggregates are used.
 func New(def *definition.Definition, lane int32) *Totals {
 	zone := def.Zone
 	if zone == nil {
 		zone = time.UTC
 	}
-	none := meta{closedUntil: instant.None, sweptAt: instant.None}
+	none := meta{settled: instant.None, closedUntil: instant.None, sweptAt: instant.None}
+	closeAfter := def.Aggregates.CloseAfter
+	if closeAfter == 0 {
+		closeAfter = definition.DefaultCloseAfter
+	}
+	var by []string
+	for _, segment := range def.Aggregates.By {
+		by = append(by, segment.Value)
+	}
 	models := make([]string, len(def.Models))
 	for i := range def.Models {
 		models[i] = def.Models[i].Name.Value
 	}
 	return &Totals{
-		definition: def.Name.Value, models: models, lane: lane, zone: zone,
+		definition: def.Name.Value, models: models, by: by, lane: lane, zone: zone, closeAfter: closeAfter,
 		series:  map[dims]*series{},
+		places:  map[groupKey]*group{},
 		cells:   map[cellKey]*cell{},
 		periods: map[instant.Instant][len(grains)]instant.Instant{},
 		now:     none, committed: none,
@@ -119,45 +133,63 @@ func New(def *definition.Definition, lane int32) *Totals {
 // its models, in the periods of its zone. What has been counted stays.
 func (t *Totals) Redefine(def *definition.Definition) {
 	other := New(def, t.lane)
-	t.definition, t.models = other.definition, other.models
+	t.definition, t.models, t.by, t.closeAfter = other.definition, other.models, other.by, other.closeAfter
+	clear(t.places)
 	if t.zone.String() != other.zone.String() {
 		t.zone = other.zone
 		clear(t.periods)
 	}
 }
 
-// Add counts each occurrence of a at its own time: once for all customers, and once
-// per model by the stage held just before. A refund counts nothing and takes its
-// value off, at the time of what it refunds. a is not kept.
+// Add counts each occurrence of a at its own time: once for all customers, once per model
+// by the stage held just before, and once per segment held just before of those to count
+// by; and again by the stages just before the session. A refund counts nothing and takes
+// its value off, at the time of what it refunds. A session that begins is counted
+// likewise. a is not kept.
 func (t *Totals) Add(a *record.Activity) {
 	for i := range a.Occurrence {
 		o := &a.Occurrence[i]
-		if t.late(o.At) {
+		if t.late(o.At, dims{event: o.Event}) {
 			continue
 		}
-		add := value{count: 1}
-		if o.Refund {
-			add.count = 0
-		}
-		if o.HasValue {
-			add.sum = o.Value
-		}
-		if add == (value{}) {
+		v := valueOf(o)
+		if v == (value{}) {
 			continue
 		}
 		periods := t.periodsOf(o.At)
-		t.add(dims{measure: record.MeasureEvent, event: o.Event}, periods, add)
-		for _, model := range t.models {
-			t.add(dims{measure: record.MeasureEvent, event: o.Event, model: model, stage: stageIn(a, model)}, periods, add)
-		}
+		t.addPlaces(groupKey{record.MeasureEvent, o.Event, ""}, periods, v, a.Stages, a.Segments)
+		t.addPlaces(groupKey{record.MeasureSessionEvent, o.Event, a.Platform}, periods, v, a.SessionStages, nil)
+	}
+	if a.SessionBegins && !t.late(a.SessionStart, dims{}) {
+		t.addPlaces(groupKey{record.MeasureSession, "", a.Platform}, t.periodsOf(a.SessionStart), value{count: 1}, a.SessionStages, a.Segments)
 	}
 }
 
-// stageIn is the stage held just before; empty before the customer's first evaluation.
-func stageIn(a *record.Activity, model string) string {
-	for i := range a.Stages {
-		if a.Stages[i].Model == model {
-			return a.Stages[i].Stage
+// valueOf is what an occurrence adds to its totals.
+func valueOf(o *record.Occurrence) value {
+	v := value{count: 1}
+	if o.Refund {
+		v.count = 0
+	}
+	if !o.HasValue {
+		return v
+	}
+	v.sum = o.Value
+	if !o.Refund {
+		v.squares = decimal.SquareOf(o.Value)
+		return v
+	}
+	if after, ok := decimal.Add(o.Before, o.Value); ok {
+		v.squares = decimal.SquareOf(after).Sub(decimal.SquareOf(o.Before))
+	}
+	return v
+}
+
+// stageIn is the stage held in a model; empty before the customer's first evaluation.
+func stageIn(stages []record.StageAt, model string) string {
+	for i := range stages {
+		if stages[i].Model == model {
+			return stages[i].Stage
 		}
 	}
 	return ""
@@ -166,27 +198,29 @@ func stageIn(a *record.Activity, model string) string {
 // AddTransition counts a stage change at its effective_at; other kinds are not
 // counted. r is not kept.
 func (t *Totals) AddTransition(r *record.Record) {
-	if r.Kind != record.StageChange || t.late(r.EffectiveAt) {
+	if r.Kind != record.StageChange || t.late(r.EffectiveAt, dims{model: r.Model}) {
 		return
 	}
 	d := dims{measure: record.MeasureTransition, model: r.Model, from: r.From, to: r.To, cause: r.Cause.Type}
-	t.add(d, t.periodsOf(r.EffectiveAt), value{count: 1})
+	t.add(t.find(d), 0, t.periodsOf(r.EffectiveAt), value{count: 1})
 }
 
-func (t *Totals) late(at instant.Instant) bool {
+// late reports whether the period of an instant has closed, and counts it by day, week
+// and month as what d says.
+func (t *Totals) late(at instant.Instant, d dims) bool {
 	if at >= t.now.closedUntil { // None is less than every instant
 		return false
 	}
 	t.now.tooLate++
+	d.measure = record.MeasureTooLate
+	t.add(t.find(d), 1, t.periodsOf(at), value{count: 1})
 	return true
 }
 
-func (t *Totals) add(d dims, periods [len(grains)]instant.Instant, v value) {
-	s := t.series[d]
-	if s == nil {
-		s = t.newSeries(d)
-	}
-	for g, period := range periods {
+// add adds v in the periods of the grains from one on.
+func (t *Totals) add(s *series, from int, periods [len(grains)]instant.Instant, v value) {
+	for g := from; g < len(grains); g++ {
+		period := periods[g]
 		c := s.last[g]
 		if c == nil || c.period != period {
 			c = t.cell(cellKey{s, uint8(g), period})
@@ -197,6 +231,7 @@ func (t *Totals) add(d dims, periods [len(grains)]instant.Instant, v value) {
 			t.touched = append(t.touched, c)
 		}
 		c.count += v.count
+		c.squares = c.squares.Add(v.squares)
 		// A sum beyond what a decimal can hold (10^14) stays at the bound.
 		if sum, ok := decimal.Add(c.sum, v.sum); ok {
 			c.sum = sum
@@ -206,10 +241,19 @@ func (t *Totals) add(d dims, periods [len(grains)]instant.Instant, v value) {
 	}
 }
 
+// find is the series of d, made if there is none.
+func (t *Totals) find(d dims) *series {
+	if s := t.series[d]; s != nil {
+		return s
+	}
+	return t.newSeries(d)
+}
+
 // newSeries copies d's texts: they may be views of a batch that is about to go.
 func (t *Totals) newSeries(d dims) *series {
-	d.event, d.model, d.stage = strings.Clone(d.event), strings.Clone(d.model), strings.Clone(d.stage)
-	d.from, d.to = strings.Clone(d.from), strings.Clone(d.to)
+	for _, text := range [...]*string{&d.event, &d.model, &d.stage, &d.from, &d.to, &d.segment, &d.platform} {
+		*text = strings.Clone(*text)
+	}
 	d.measure, d.cause = record.Measure(strings.Clone(string(d.measure))), record.CauseType(strings.Clone(string(d.cause)))
 	s := &series{dims: d}
 	t.series[d] = s
@@ -260,8 +304,8 @@ func (t *Totals) aggregate(c *cell) record.Aggregate {
 	return record.Aggregate{
 		Definition: t.definition, Lane: t.lane,
 		Measure: d.measure, Grain: grains[c.grain], Period: c.period,
-		Event: d.event, Model: d.model, Stage: d.stage, From: d.from, To: d.to, Cause: d.cause,
-		Count: c.count, Sum: c.sum,
+		Event: d.event, Model: d.model, Stage: d.stage, From: d.from, To: d.to, Cause: d.cause, Segment: d.segment, Platform: d.platform,
+		Count: c.count, Sum: c.sum, SumSquares: c.squares,
 	}
 }
 
@@ -298,12 +342,13 @@ func (t *Totals) Rollback() {
 }
 
 // Close says where the clock stands, after every deadline up to it has fired: what
-// lies CloseAfter behind it is closed, and hours that end there are dropped.
+// lies close_after behind it is closed, and hours that end there are dropped.
 func (t *Totals) Close(clock instant.Instant) {
 	if clock == instant.None {
 		return
 	}
-	until := clock.Add(-CloseAfter)
+	t.now.settled = max(t.now.settled, clock)
+	until := clock.Add(-t.closeAfter)
 	if until <= t.now.closedUntil {
 		return
 	}
@@ -329,5 +374,8 @@ func (t *Totals) Close(clock instant.Instant) {
 // ClosedUntil is the instant before which totals no longer change; instant.None if none is closed.
 func (t *Totals) ClosedUntil() instant.Instant { return t.now.closedUntil }
 
-// TooLate is how many occurrences and changes came after their period had closed.
+// Settled is the clock given to Close last; instant.None before.
+func (t *Totals) Settled() instant.Instant { return t.now.settled }
+
+// TooLate is how many occurrences, sessions and changes came after their period had closed.
 func (t *Totals) TooLate() int64 { return t.now.tooLate }

@@ -33,7 +33,8 @@ func def(zone string) *definition.Definition {
 	}
 	return &definition.Definition{
 		Name: definition.Text{Value: "shop"}, Zone: loc,
-		Models: []definition.Model{{Name: definition.Text{Value: "value"}}},
+		Models:     []definition.Model{{Name: definition.Text{Value: "value"}}},
+		Aggregates: definition.Aggregates{By: []definition.Text{{Value: "buyers"}, {Value: "country"}}},
 	}
 }
 
@@ -43,6 +44,15 @@ func bought(when string, value decimal.Decimal, stage string) *record.Activity {
 		a.Stages = []record.StageAt{{Model: "value", Stage: stage}}
 	}
 	return a
+}
+
+func of(as []record.Aggregate, m record.Measure) (only []record.Aggregate) {
+	for _, a := range as {
+		if a.Measure == m {
+			only = append(only, a)
+		}
+	}
+	return only
 }
 
 func lines(as []record.Aggregate) string {
@@ -74,7 +84,7 @@ event month 1997-02-28T23:00:00Z purchasevalue/>  1 10.5
 event month 1997-02-28T23:00:00Z purchasevalue/new>  1 20
 `
 	changed := totals.Changed()
-	if got := lines(changed); got != want {
+	if got := lines(of(changed, record.MeasureEvent)); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	if changed[0].Lane != 3 || changed[0].Definition != "shop" {
@@ -120,22 +130,26 @@ transition month 1997-01-01T00:00:00Z value/>new event 2 0
 	}
 }
 
-// What lies CloseAfter behind the clock is counted as too late and changes no total,
+// What lies close_after behind the clock is counted as too late and changes no total,
 // whatever the grain; without a clock nothing closes. Hours leave, days stay.
 func TestClosing(t *testing.T) {
 	totals := aggregate.New(def("UTC"), 0)
 	totals.Add(bought("1997-01-01T00:00:00Z", 1_0000, ""))
 	totals.Changed()
-	totals.Close(at("1997-01-01T00:00:00Z").Add(aggregate.CloseAfter))
+	totals.Close(at("1997-01-01T00:00:00Z").Add(definition.DefaultCloseAfter))
 	totals.Add(bought("1996-12-31T23:59:59.999Z", 1_0000, ""))
-	if got := totals.Changed(); got != nil || totals.TooLate() != 1 {
-		t.Errorf("a millisecond too late: changed %v, too late %d", got, totals.TooLate())
+	want := `too_late day 1996-12-31T00:00:00Z purchase/>  1 0
+too_late week 1996-12-30T00:00:00Z purchase/>  1 0
+too_late month 1996-12-01T00:00:00Z purchase/>  1 0
+`
+	if got := lines(totals.Changed()); got != want || totals.TooLate() != 1 {
+		t.Errorf("a millisecond too late: changed\n%s, too late %d", got, totals.TooLate())
 	}
 	totals.Add(bought("1997-01-01T00:00:00Z", 1_0000, ""))
-	if got := totals.Changed(); len(got) != 8 || got[0].Count != 2 {
+	if got := of(totals.Changed(), record.MeasureEvent); len(got) != 8 || got[0].Count != 2 {
 		t.Errorf("at the very instant: %v", got)
 	}
-	totals.Close(at("1997-01-03T00:00:00Z").Add(aggregate.CloseAfter))
+	totals.Close(at("1997-01-03T00:00:00Z").Add(definition.DefaultCloseAfter))
 	dropped := 0
 	totals.EachDropped(func(key []byte) {
 		dropped++
@@ -143,8 +157,8 @@ func TestClosing(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if dropped != 2 {
-		t.Errorf("%d hours dropped, want 2", dropped)
+	if dropped != 4 { // for all and by stage, each by that of the event and of the session
+		t.Errorf("%d hours dropped, want 4", dropped)
 	}
 	totals.Close(at("1997-01-02T00:00:00Z")) // never back
 	if got := totals.ClosedUntil(); got != at("1997-01-03T00:00:00Z") {
@@ -163,10 +177,15 @@ func TestRollbackRestoreAndOrder(t *testing.T) {
 	var facts []*record.Activity
 	log := map[string][]byte{}
 	for range 300 {
-		f := &record.Activity{Occurrence: []record.Occurrence{{
-			Event: fmt.Sprint("e", rng.IntN(3)), At: begin.Add(time.Duration(rng.IntN(60*24*60)) * time.Minute),
-			Value: decimal.Decimal(rng.IntN(100_0000)), HasValue: true,
-		}}, Stages: []record.StageAt{{Model: "value", Stage: fmt.Sprint("s", rng.IntN(2))}}}
+		f := &record.Activity{
+			Occurrence: []record.Occurrence{{
+				Event: fmt.Sprint("e", rng.IntN(3)), At: begin.Add(time.Duration(rng.IntN(60*24*60)) * time.Minute),
+				Value: decimal.Decimal(rng.IntN(100_0000)), HasValue: true,
+			}}, Stages: []record.StageAt{{Model: "value", Stage: fmt.Sprint("s", rng.IntN(2))}},
+			SessionStages: []record.StageAt{{Model: "value", Stage: fmt.Sprint("s", rng.IntN(2))}}, Platform: []string{"", "app", "site"}[rng.IntN(3)],
+			Segments: []string{"buyers", "country=FR", "other"}[rng.IntN(3):], SessionBegins: rng.IntN(3) == 0,
+		}
+		f.SessionStart = f.Occurrence[0].At
 		a.Add(f)
 		if rng.IntN(3) == 0 {
 			a.Rollback()
@@ -191,7 +210,8 @@ func TestRollbackRestoreAndOrder(t *testing.T) {
 			totals.Add(f)
 			back := *f
 			back.Occurrence = []record.Occurrence{f.Occurrence[0]}
-			back.Occurrence[0].Refund, back.Occurrence[0].Value = true, -f.Occurrence[0].Value
+			back.Occurrence[0].Refund, back.Occurrence[0].Value, back.Occurrence[0].Before = true, -f.Occurrence[0].Value, f.Occurrence[0].Value
+			back.SessionBegins = false
 			totals.Add(&back)
 		}
 		got := totals.Changed()
