@@ -45,9 +45,12 @@ type activation struct {
 	BeginsWith string            `json:"begins_with,omitempty"`
 	Models     []activationModel `json:"models"`
 	Segments   []string          `json:"segments"`
-	Source     string            `json:"source"`
-	Clock      ClockMode         `json:"clock"` // by which its deadlines fire
-	Lanes      int32             `json:"lanes"` // it is computed in; 0: not recorded
+	// Campaigns and Holdout, the share kept out of all of them.
+	Campaigns []activationCampaign `json:"campaigns"`
+	Holdout   float64              `json:"global_holdout"`
+	Source    string               `json:"source"`
+	Clock     ClockMode            `json:"clock"` // by which its deadlines fire
+	Lanes     int32                `json:"lanes"` // it is computed in; 0: not recorded
 
 	generation string
 }
@@ -65,6 +68,7 @@ func newActivation(d *definition.Definition, at instant.Instant) activation {
 		Name: d.Name.Value, Version: d.Version, Hash: d.Hash,
 		Timezone: "UTC", Currency: d.Currency, ActivatedAt: at.String(),
 		Models: []activationModel{}, Segments: []string{}, Source: string(d.Source),
+		Campaigns: activationCampaigns(d), Holdout: share(d.GlobalHoldout),
 	}
 	if d.Zone != nil {
 		a.Timezone = d.Zone.String()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,33 +18,32 @@ import (
 	"lapwing/sink/sinktest"
 )
 
-// campaigns are as the stream writes them into a definition's record.
-const campaigns = `{"name":"shop","version":2,"activated_at":"1997-01-01T00:00:00Z","timezone":"UTC","currency":"EUR","global_holdout":0.05,"models":[],"segments":[],"campaigns":[
-	{"name":"winback","audience":"in_stage('value', 'at_risk')","salt":"pepper","holdout":0.1,
-	 "variants":[{"name":"short","share":0.45,"properties":[{"name":"length","value":"short"},{"name":"tone","value":"kind"}]},{"name":"long","share":0.45,"properties":[]}],
-	 "goals":[{"name":"bought","event":"purchase","when":"","within_ms":1209600000,"value":"total","baseline":true},{"name":"moved","event":"","when":"in_stage('value', 'new')","within_ms":1,"value":"","baseline":false}],
-	 "every_ms":2592000000,"start":"1997-02-01T00:00:00Z","end":"","exclude":["spring"],"consent":"email","max":3,"journey":"back","step":"one",
-	 "cost":{"per":"delivered","amount":"0.002","fixed":"500","currency":"EUR"},"margin":"0.4"},
-	{"name":"spring","audience":"","salt":"spring","holdout":0,"variants":[],"goals":[],"every_ms":0,"start":"","end":"","exclude":[],"consent":"","max":0,"journey":"","step":"","cost":{"per":"","amount":"","fixed":"","currency":""},"margin":""}]}`
+// definition is what the stream writes into the definitions topic; a test there compares it.
+const definition = "../../schemas/topics/testdata/definition.json"
 
 // TestCampaignsOfTheLiveDefinition: the views show what the definition's record says,
 // with null for what was left out, and one row for each arm and goal.
 func TestCampaignsOfTheLiveDefinition(t *testing.T) {
 	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "campaign_views")
 	ctx := context.Background()
-	if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: []byte(campaigns)}}); err != nil {
+	value, err := os.ReadFile(definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: value}}); err != nil {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]string{
 		"SELECT * FROM campaign_views.campaigns ORDER BY position": `('winback',1,'in_stage(\'value\', \'at_risk\')','pepper',0.1,['short','long'],['bought','moved'],2592000000,'1997-02-01 00:00:00.000',NULL,['spring'],'email',3,'back','one','delivered',0.002,500,'EUR',0.4)
-('spring',2,NULL,'spring',0,[],[],0,NULL,NULL,[],NULL,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
+('spring',2,NULL,'spring',0,[],['bought'],0,NULL,NULL,[],NULL,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
 `,
 		"SELECT * FROM campaign_views.campaign_variants ORDER BY campaign, position": `('winback',NULL,true,0,0.1,{})
 ('winback','short',false,1,0.45,{'length':'short','tone':'kind'})
 ('winback','long',false,2,0.45,{})
 `,
-		"SELECT * FROM campaign_views.campaign_goals ORDER BY campaign, position": `('winback','bought',1,'purchase',NULL,1209600000,'total',true)
-('winback','moved',2,NULL,'in_stage(\'value\', \'new\')',1,'none',false)
+		"SELECT * FROM campaign_views.campaign_goals ORDER BY campaign, position": `('spring','bought',1,'purchase',NULL,86400000,'none',false)
+('winback','bought',1,'purchase',NULL,1209600000,'total',true)
+('winback','moved',2,NULL,'in_stage(\'value\', \'new\')',1000,'none',false)
 `,
 		"SELECT global_holdout FROM campaign_views.live_definition": "(0.05)\n",
 	} {
