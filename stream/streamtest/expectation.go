@@ -18,15 +18,18 @@ import (
 type expected struct {
 	customer string
 	kind     record.Kind
-	name     string // model or segment
+	name     string // model, segment, campaign, or campaign/goal
 	from, to string // stages; empty: none
 	entered  bool
 	at       instant.Instant  // None: any
 	because  record.CauseType // empty: any
+
+	expectedArm // of an assignment or a conversion
 }
 
 const expectForms = "write `expect CUSTOMER MODEL FROM → TO at TIME because event`, `expect CUSTOMER MODEL is STAGE`, " +
-	"`expect CUSTOMER enters SEGMENT`, `expect CUSTOMER is in SEGMENT` or `expect nothing`"
+	"`expect CUSTOMER enters SEGMENT`, `expect CUSTOMER is in SEGMENT`, `expect CUSTOMER assigned CAMPAIGN as VARIANT`, " +
+	"`expect CUSTOMER converted CAMPAIGN/GOAL` or `expect nothing`"
 
 // expectation reads what stands after expect.
 func (s *scenario) expectation(words []string) (func(*stage) error, error) {
@@ -58,6 +61,8 @@ func (s *scenario) expectation(words []string) (func(*stage) error, error) {
 	switch line := strings.Join(words, " "); {
 	case line == "is unknown":
 		return func(st *stage) error { return st.expectUnknown(customer) }, nil
+	case words[0] == "assigned", words[0] == "converted":
+		return s.aboutCampaign(customer, words)
 	case words[0] == "enters", words[0] == "leaves":
 		return s.segmentChange(customer, words)
 	case words[0] == "in", strings.HasPrefix(line, "not in "), strings.HasPrefix(line, "is in "), strings.HasPrefix(line, "is not in "):
@@ -177,9 +182,12 @@ func optionalTime(words []string, keyword string) (instant.Instant, error) {
 func (e *expected) String() string {
 	var b strings.Builder
 	b.WriteString(e.customer)
-	if e.kind == record.SegmentChange {
+	switch e.kind {
+	case record.SegmentChange:
 		b.WriteString(inOut(e.entered) + e.name)
-	} else {
+	case record.Assignment, record.Conversion:
+		b.WriteString(" " + campaignWord(e.kind) + " " + e.name + e.expectedArm.String())
+	default:
 		b.WriteString(" " + e.name + ": " + arrow(e.from, e.to))
 	}
 	if e.at != instant.None {
@@ -208,7 +216,8 @@ func arrow(from, to string) string {
 // same reports whether the change is the expected one.
 func (e *expected) same(r *record.Record) bool {
 	if e.kind == record.StageChange && (r.From != e.from || r.To != e.to) ||
-		e.kind == record.SegmentChange && r.Entered != e.entered {
+		e.kind == record.SegmentChange && r.Entered != e.entered ||
+		(e.kind == record.Assignment || e.kind == record.Conversion) && !e.expectedArm.same(r) {
 		return false
 	}
 	return (e.at == instant.None || e.at == r.EffectiveAt) && (e.because == "" || e.because == r.Cause.Type)

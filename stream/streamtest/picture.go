@@ -50,9 +50,13 @@ func (st *stage) picture(a *actor, mark *change) string {
 // told is a change in one line: what, and why.
 func told(r *record.Record) string {
 	var what string
-	if r.Kind == record.StageChange {
+	switch r.Kind {
+	case record.StageChange:
 		what = r.Model + ": " + arrow(r.From, r.To)
-	} else {
+	case record.Assignment, record.Conversion:
+		arm := armOf(r)
+		what = campaignWord(r.Kind) + " " + r.Name() + arm.String()
+	default:
 		what = strings.TrimSpace(inOut(r.Entered)) + " " + r.Segment
 	}
 	why := strings.ReplaceAll(string(r.Cause.Type), "_", " ")

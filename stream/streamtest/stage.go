@@ -297,5 +297,8 @@ func asExpected(r *record.Record) string {
 		customer: r.CustomerID, kind: r.Kind, name: r.Name(), from: r.From, to: r.To,
 		entered: r.Entered, at: r.EffectiveAt, because: r.Cause.Type,
 	}
+	if r.Kind == record.Assignment || r.Kind == record.Conversion {
+		e.expectedArm = armOf(r)
+	}
 	return e.String()
 }
