@@ -48,7 +48,7 @@ func (s *scenario) aboutCampaign(customer string, words []string) (func(*stage) 
 	if goal != "" && !slices.ContainsFunc(c.Goals, func(g definition.Goal) bool { return g.Name.Value == goal }) {
 		return nil, fmt.Errorf("campaign %s has no goal %q", campaign, goal)
 	}
-	words, err = e.expectedArm.read(c, words[2:], e.kind == record.Conversion)
+	words, err = e.part.read(c, words[2:], e.kind == record.Conversion)
 	if err != nil {
 		return nil, err
 	}

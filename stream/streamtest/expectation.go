@@ -24,7 +24,7 @@ type expected struct {
 	at       instant.Instant  // None: any
 	because  record.CauseType // empty: any
 
-	expectedArm // of an assignment or a conversion
+	part expectedArm // of an assignment or a conversion
 }
 
 const expectForms = "write `expect CUSTOMER MODEL FROM → TO at TIME because event`, `expect CUSTOMER MODEL is STAGE`, " +
@@ -186,7 +186,7 @@ func (e *expected) String() string {
 	case record.SegmentChange:
 		b.WriteString(inOut(e.entered) + e.name)
 	case record.Assignment, record.Conversion:
-		b.WriteString(" " + campaignWord(e.kind) + " " + e.name + e.expectedArm.String())
+		b.WriteString(" " + campaignWord(e.kind) + " " + e.name + e.part.String())
 	default:
 		b.WriteString(" " + e.name + ": " + arrow(e.from, e.to))
 	}
@@ -217,7 +217,7 @@ func arrow(from, to string) string {
 func (e *expected) same(r *record.Record) bool {
 	if e.kind == record.StageChange && (r.From != e.from || r.To != e.to) ||
 		e.kind == record.SegmentChange && r.Entered != e.entered ||
-		(e.kind == record.Assignment || e.kind == record.Conversion) && !e.expectedArm.same(r) {
+		(e.kind == record.Assignment || e.kind == record.Conversion) && !e.part.same(r) {
 		return false
 	}
 	return (e.at == instant.None || e.at == r.EffectiveAt) && (e.because == "" || e.because == r.Cause.Type)

@@ -298,7 +298,7 @@ func asExpected(r *record.Record) string {
 		entered: r.Entered, at: r.EffectiveAt, because: r.Cause.Type,
 	}
 	if r.Kind == record.Assignment || r.Kind == record.Conversion {
-		e.expectedArm = armOf(r)
+		e.part = armOf(r)
 	}
 	return e.String()
 }
