@@ -198,7 +198,7 @@ func (s *Sink) bring(t *tenure, client *kgo.Client, x *sent) error {
 		if t.ctx.Err() != nil {
 			return context.Cause(t.ctx)
 		}
-		return err
+		return s.explain(t.ctx, err)
 	}
 	if x.prev != nil {
 		select {

@@ -28,14 +28,26 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // sum is a metric, all labels together.
 func sum(t *testing.T, r *prometheus.Registry, name string) float64 {
 	t.Helper()
+	return labelled(t, r, name, "", "")
+}
+
+// labelled is a metric, all that have the label together.
+func labelled(t *testing.T, r *prometheus.Registry, name, label, value string) (total float64) {
+	t.Helper()
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	total := 0.0
 	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			has := label == ""
+			for _, l := range m.GetLabel() {
+				has = has || l.GetName() == label && l.GetValue() == value
+			}
+			if has {
 				total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}

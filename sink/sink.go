@@ -132,8 +132,8 @@ func (s *Sink) Run(ctx context.Context) error {
 	return err
 }
 
-// schema brings the database to this binary's schema, or checks that it is there,
-// however long ClickHouse is away.
+// schema brings the database to this binary's schema, or checks that it is there, and
+// that nobody has changed it, however long ClickHouse is away.
 func (s *Sink) schema(ctx context.Context) error {
 	m, err := migrate.New(s.conn, s.cfg.Layout(), s.log)
 	if err != nil {
@@ -144,6 +144,9 @@ func (s *Sink) schema(ctx context.Context) error {
 			if errors.Is(err, migrate.ErrChanged) || errors.Is(err, migrate.ErrNewer) || errors.Is(err, migrate.ErrLayout) || errors.Is(err, errPending) {
 				return writer.Fatal(err)
 			}
+			return err
+		}
+		if err := s.drift(ctx, m); err != nil {
 			return err
 		}
 		return s.firstGeneration(ctx)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,9 +65,11 @@ func client(t *testing.T, c *kfake.Cluster, opts ...kgo.Opt) *kgo.Client {
 }
 
 // produce writes the records in transactions of a few hundred, as the stream does,
-// and before each one that is aborted.
-func produce(t *testing.T, c *kfake.Cluster, records []batch.Record) {
+// and before each one that is aborted. It returns the offsets of what was committed.
+func produce(t *testing.T, c *kfake.Cluster, records []batch.Record) places {
 	t.Helper()
+	var mu sync.Mutex
+	at := places{}
 	ctx := context.Background()
 	cl := client(t, c, kgo.TransactionalID("stream"), kgo.TransactionTimeout(10*time.Second))
 	for len(records) > 0 {
@@ -83,9 +86,14 @@ func produce(t *testing.T, c *kfake.Cluster, records []batch.Record) {
 				cl.Produce(ctx, &kgo.Record{
 					Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value,
 					Headers: []kgo.RecordHeader{{Key: "generation", Value: []byte(strconv.Itoa(int(r.Generation)))}},
-				}, func(_ *kgo.Record, err error) {
+				}, func(r *kgo.Record, err error) {
 					if err != nil {
 						t.Errorf("produce: %v", err)
+					}
+					if end == kgo.TryCommit {
+						mu.Lock()
+						at[place{r.Topic, r.Partition}] = append(at[place{r.Topic, r.Partition}], r.Offset)
+						mu.Unlock()
 					}
 				})
 			}
@@ -98,6 +106,26 @@ func produce(t *testing.T, c *kfake.Cluster, records []batch.Record) {
 		}
 		records = records[n:]
 	}
+	return at
+}
+
+// place is one partition, places are offsets by partition.
+type (
+	place struct {
+		topic     string
+		partition int32
+	}
+	places map[place][]int64
+)
+
+// below is how many of the offsets of one partition lie below next.
+func (p places) below(at place, next int64) (n int) {
+	for _, offset := range p[at] {
+		if offset < next {
+			n++
+		}
+	}
+	return n
 }
 
 func config(c *kfake.Cluster, database string) sink.Config {
@@ -115,7 +143,32 @@ type running struct {
 	stop     func() error // waits until Run has returned
 }
 
+// start runs a sink that has to end without an error.
 func start(t *testing.T, cfg sink.Config, conn driver.Conn, log *zap.Logger, opts ...kgo.Opt) *running {
+	t.Helper()
+	r, _ := launch(t, cfg, conn, log, opts...)
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("the sink ended with: %v", err)
+		}
+	})
+	return r
+}
+
+// run runs a sink, and gives the error with which it ends by itself.
+func run(t *testing.T, cfg sink.Config, conn driver.Conn) (*running, <-chan error) {
+	t.Helper()
+	r, done := launch(t, cfg, conn, zap.NewNop())
+	t.Cleanup(func() { _ = r.stop() }) // whoever wants its error reads it from done
+	ended := make(chan error, 1)
+	go func() {
+		<-done
+		ended <- r.stop()
+	}()
+	return r, ended
+}
+
+func launch(t *testing.T, cfg sink.Config, conn driver.Conn, log *zap.Logger, opts ...kgo.Opt) (*running, <-chan struct{}) {
 	t.Helper()
 	r := &running{registry: prometheus.NewPedanticRegistry()}
 	var err error
@@ -134,12 +187,7 @@ func start(t *testing.T, cfg sink.Config, conn driver.Conn, log *zap.Logger, opt
 		<-done
 		return result
 	}
-	t.Cleanup(func() {
-		if err := r.stop(); err != nil {
-			t.Errorf("the sink ended with: %v", err)
-		}
-	})
-	return r
+	return r, done
 }
 
 // finish waits until all that is in the topics now is in ClickHouse.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"lapwing/deploy/embedded/embeddedtest"
 	"lapwing/sink/kpi"
 )
@@ -120,6 +122,27 @@ func TestMigrateAndKPI(t *testing.T) {
 		code, out, bad := lapwing(env, step.args...)
 		if code != step.code || !strings.Contains(out, step.out) || !strings.Contains(bad, step.bad) || step.bad == "" && bad != "" {
 			t.Errorf("%v: exit %d, want %d, %q and %q\n%s%s", step.args, code, step.code, step.out, step.bad, out, bad)
+		}
+	}
+
+	// Somebody changes the tables by hand.
+	conn, err := clickhouse.Open(server.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, step := range []struct {
+		change, says string
+		code         int
+	}{
+		{"ALTER TABLE fresh.activity_log ADD COLUMN note String", "activity_log.note is String, which this lapwing does not know", exitFine},
+		{"ALTER TABLE fresh.activity_log DROP COLUMN currency", "ALTER TABLE fresh.activity_log ADD COLUMN `currency`", exitInput},
+	} {
+		if err := conn.Exec(t.Context(), step.change); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, bad := lapwing(env, "migrate"); code != step.code || !strings.Contains(out, step.says) || (code == exitInput) != strings.Contains(bad, "stand in the way") {
+			t.Errorf("after %s: exit %d, want %d and %q\n%s%s", step.change, code, step.code, step.says, out, bad)
 		}
 	}
 }

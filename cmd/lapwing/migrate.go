@@ -147,6 +147,29 @@ func (a *app) checkMigrations(ctx context.Context, m *migrate.Migrator, database
 	if pending > 0 {
 		return fmt.Errorf("%d of %d migrations are pending in database %s; `lapwing migrate --apply` carries them out, --dry-run prints them", pending, len(all), database)
 	}
+	return a.checkDrift(ctx, m, database)
+}
+
+// checkDrift says what somebody has changed by hand.
+func (a *app) checkDrift(ctx context.Context, m *migrate.Migrator, database string) error {
+	all, err := m.Drift(ctx)
+	if err != nil {
+		return migrateError(ctx, err)
+	}
+	wrong := 0
+	var said strings.Builder
+	for _, d := range all {
+		if !d.Harmless {
+			wrong++
+		}
+		fmt.Fprintf(&said, "%s\n", d)
+	}
+	if _, err := io.WriteString(a.stdout, said.String()); err != nil {
+		return fmt.Errorf("print differences: %w", err)
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d differences stand in the way of writing into database %s; each line says what brings it back", wrong, database)
+	}
 	return nil
 }
 

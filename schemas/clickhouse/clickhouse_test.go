@@ -66,7 +66,7 @@ func TestVersionsMeet(t *testing.T) {
 		words := func(sql string) []string {
 			return strings.FieldsFunc(sql, func(r rune) bool { return strings.ContainsRune("(), `", r) })
 		}
-		key, place := words(s.clause("ORDER BY")), append(words(s.clause("PARTITION BY")), s.shardBy())
+		key, place := words(s.Clause("ORDER BY")), append(words(s.Clause("PARTITION BY")), s.shardBy())
 		for _, c := range s.Columns {
 			if slices.Contains(place, c.Name) && !slices.Contains(key, c.Name) {
 				t.Errorf("%s: %q decides where a row lies, but is not in the ordering key %v", s.Name, c.Name, key)

@@ -206,19 +206,20 @@ func (s *Statement) parseClauses(rest string) error {
 		s.clauses[len(s.clauses)-1].rest += "\n" + line
 	}
 	for _, need := range []string{"ENGINE =", "ORDER BY", "COMMENT"} {
-		if s.clause(need) == "" {
+		if s.Clause(need) == "" {
 			return fmt.Errorf("table %s: want %s", s.Name, need)
 		}
 	}
 	var err error
-	if s.Comment, err = unquote(s.clause("COMMENT")); err != nil {
+	if s.Comment, err = unquote(s.Clause("COMMENT")); err != nil {
 		return fmt.Errorf("table %s: %w", s.Name, err)
 	}
 	return nil
 }
 
-// clause is what follows a clause's word; empty if there is none.
-func (s *Statement) clause(word string) string {
+// Clause is what follows a clause's word, such as "ORDER BY" or "ENGINE ="; empty if
+// there is none.
+func (s *Statement) Clause(word string) string {
 	for _, c := range s.clauses {
 		if c.word == word {
 			return c.rest

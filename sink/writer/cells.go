@@ -4,6 +4,8 @@ package writer
 
 import (
 	"fmt"
+	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +25,7 @@ type cells interface {
 	reset()
 }
 
-// cellsOf returns empty cells of a type of ClickHouse; nil if they are not known here.
+// cellsOf returns empty cells of a type of ClickHouse; nil if it is none of our tables'.
 func cellsOf(name string) cells {
 	head, arguments := cutType(name)
 	switch head {
@@ -48,8 +50,11 @@ func cellsOf(name string) cells {
 			return plainOf(putMilliseconds)
 		}
 	case "Decimal":
-		if len(arguments) == 2 && arguments[0] == "18" && arguments[1] == "4" {
+		switch strings.Join(arguments, ", ") {
+		case "18, 4":
 			return plainOf(putMoney)
+		case "38, 8":
+			return plainOf(putSquares)
 		}
 	case "FixedString":
 		return fixedString(arguments)
@@ -133,6 +138,17 @@ func putMoney(b *proto.Buffer, d decimal.Decimal) {
 		return
 	}
 	b.PutInt64(d.CoefficientInt64())
+}
+
+// putSquares writes 128 bits, negative numbers as their complement.
+func putSquares(b *proto.Buffer, d decimal.Decimal) {
+	n := d.Shift(8).BigInt()
+	if n.Sign() < 0 {
+		n.Add(n, new(big.Int).Lsh(big.NewInt(1), 128))
+	}
+	low := new(big.Int).And(n, new(big.Int).SetUint64(math.MaxUint64))
+	b.PutUInt64(low.Uint64())
+	b.PutUInt64(n.Rsh(n, 64).Uint64())
 }
 
 func fixedString(arguments []string) cells {

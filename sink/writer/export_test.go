@@ -18,6 +18,3 @@ func NewFiller() *Filler { return &Filler{newBlocks()} }
 func (f *Filler) Fill(t batch.Table, columns []column.Interface, rows []batch.Row) error {
 	return f.blocks.fill(t, columns, rows)
 }
-
-// Known reports whether the type is filled by us and not by the driver.
-func Known(t column.Type) bool { return cellsOf(string(t)) != nil }

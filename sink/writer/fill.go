@@ -17,7 +17,7 @@ import (
 // their memory is as large as a batch, and growing it costs more than filling it.
 type block struct {
 	types []column.Type
-	cells []cells // nil where the type is not known here
+	cells []cells
 	buf   proto.Buffer
 }
 
@@ -32,7 +32,10 @@ func newBlocks() blocks { return blocks{make([]sync.Pool, len(batch.Tables()))} 
 func (p *blocks) fill(t batch.Table, columns []column.Interface, rows []batch.Row) error {
 	b, ok := p.pools[t].Get().(*block)
 	if !ok || !b.fits(columns) {
-		b = newBlock(columns)
+		var err error
+		if b, err = newBlock(columns); err != nil {
+			return err
+		}
 	}
 	if err := b.fill(columns, rows); err != nil {
 		return err // what is in the block is not for the next
@@ -41,13 +44,18 @@ func (p *blocks) fill(t batch.Table, columns []column.Interface, rows []batch.Ro
 	return nil
 }
 
-func newBlock(columns []column.Interface) *block {
+// newBlock refuses a type that none of our columns has: the driver might convert to it,
+// and cut what does not fit.
+func newBlock(columns []column.Interface) (*block, error) {
 	b := &block{}
 	for _, c := range columns {
-		b.types = append(b.types, c.Type())
-		b.cells = append(b.cells, cellsOf(string(c.Type())))
+		own := cellsOf(string(c.Type()))
+		if own == nil {
+			return nil, fmt.Errorf("column %s: no value of ours is of type %s", c.Name(), c.Type())
+		}
+		b.types, b.cells = append(b.types, c.Type()), append(b.cells, own)
 	}
-	return b
+	return b, nil
 }
 
 // fits reports whether the columns still have the block's types.
@@ -69,30 +77,18 @@ func (b *block) fill(columns []column.Interface, rows []batch.Row) error {
 			return fmt.Errorf("row %d has %d values for %d columns", n, len(row), len(columns))
 		}
 		for i, own := range b.cells {
-			if own != nil {
-				if !own.add(row[i]) {
-					return fmt.Errorf("column %s, row %d: type %s does not hold a %T", columns[i].Name(), n, b.types[i], row[i])
-				}
-				continue
-			}
-			// Somebody has changed the type: the driver may know how to convert to it.
-			if err := columns[i].AppendRow(row[i]); err != nil {
-				return fmt.Errorf("column %s of type %s, row %d: %w", columns[i].Name(), b.types[i], n, err)
+			if !own.add(row[i]) {
+				return fmt.Errorf("column %s, row %d: type %s does not hold a %T", columns[i].Name(), n, b.types[i], row[i])
 			}
 		}
 	}
 	b.buf.Reset()
 	for _, own := range b.cells {
-		if own != nil {
-			own.encode(&b.buf)
-			own.reset()
-		}
+		own.encode(&b.buf)
+		own.reset()
 	}
 	encoded := proto.NewReader(bytes.NewReader(b.buf.Buf))
 	for i, c := range columns {
-		if b.cells[i] == nil {
-			continue
-		}
 		if err := c.Decode(encoded, len(rows)); err != nil {
 			return fmt.Errorf("column %s of type %s: %w", c.Name(), b.types[i], err)
 		}
