@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,9 @@ import (
 
 func TestMain(m *testing.M) {
 	embedded.RunChild()
+	if runSinkChild() {
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -13,6 +13,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -80,9 +81,10 @@ type Batch struct {
 }
 
 type latestKey struct {
-	name      string
-	partition int32
-	key       string
+	name       string
+	partition  int32
+	generation uint16
+	key        string
 }
 
 // UnreadableError is a record that gave no rows and is kept as it is.
@@ -140,7 +142,7 @@ func (b *Batch) Add(r *Record, now time.Time) {
 		b.read(r)
 		return
 	}
-	key := latestKey{r.Name, r.Partition, string(r.Key)}
+	key := latestKey{r.Name, r.Partition, r.Generation, string(r.Key)}
 	if i, ok := b.latest[key]; ok {
 		if b.values[i].Offset < r.Offset { // order does not matter: the log's does
 			b.values[i] = *r
@@ -271,19 +273,46 @@ func (b *Batch) Inserts() (all []Insert, unreadable []UnreadableError) {
 			continue
 		}
 		token := tb.token(Table(t))
-		for part, rest := 0, tb.rows; len(rest) > 0; part++ {
-			n := min(len(rest), maxInsertRows)
-			all = append(all, Insert{Table(t), rest[:n:n], fmt.Sprintf("%s#%d", token, part)})
-			rest = rest[n:]
+		for _, g := range generations(tb.rows) {
+			for part, rest := 0, g.rows; len(rest) > 0; part++ {
+				n := min(len(rest), maxInsertRows)
+				all = append(all, Insert{Table(t), rest[:n:n], fmt.Sprintf("%s/g%d#%d", token, g.generation, part)})
+				rest = rest[n:]
+			}
 		}
 	}
 	return all, b.unreadable
 }
 
-// token = table, schema version, generation, ranges, rows, content.
+type generation struct {
+	generation uint16
+	rows       []Row
+}
+
+// generations parts rows by their generation, which is ClickHouse's partition: an
+// insert into two of them could be in one and not in the other. Nearly always it is one.
+func generations(rows []Row) (all []generation) {
+next:
+	for from, to := 0, 0; from < len(rows); from = to {
+		g := generationOf(rows[from])
+		for to = from + 1; to < len(rows) && generationOf(rows[to]) == g; to++ {
+		}
+		for i := range all {
+			if all[i].generation == g {
+				all[i].rows = append(slices.Clip(all[i].rows), rows[from:to]...)
+				continue next
+			}
+		}
+		all = append(all, generation{g, rows[from:to]})
+	}
+	return all
+}
+
+func generationOf(r Row) uint16 { return r[len(r)-1].(uint16) }
+
+// token = table, schema version, ranges, rows, content; Inserts adds generation and part.
 func (tb *tableBatch) token(t Table) string {
-	generation := tb.rows[0][len(tb.rows[0])-1].(uint16)
-	out := fmt.Appendf(nil, "%s/v%d/g%d", t.Name(), SchemaVersion, generation)
+	out := fmt.Appendf(nil, "%s/v%d", t.Name(), SchemaVersion)
 	for _, s := range tb.ranges {
 		out = fmt.Appendf(out, "/%s-%d:%d-%d", s.topic, s.partition, s.first, s.last)
 	}
