@@ -79,7 +79,7 @@ func childSink(ctx context.Context, text string) error {
 // child is such a process.
 type child struct {
 	command *exec.Cmd
-	ended   chan error
+	ended   chan struct{}
 }
 
 func startChild(t *testing.T, o childOrder) *child {
@@ -92,7 +92,7 @@ func startChild(t *testing.T, o childOrder) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{command: exec.CommandContext(t.Context(), executable), ended: make(chan error, 1)}
+	c := &child{command: exec.CommandContext(t.Context(), executable), ended: make(chan struct{})}
 	c.command.Env = append(os.Environ(), childEnv+"="+string(text))
 	c.command.Stderr = os.Stderr
 	if _, err := c.command.StdinPipe(); err != nil {
@@ -101,14 +101,17 @@ func startChild(t *testing.T, o childOrder) *child {
 	if err := c.command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { c.ended <- c.command.Wait() }()
+	go func() {
+		defer close(c.ended)
+		_ = c.command.Wait() // killed, as it is told
+	}()
 	return c
 }
 
 // kill is SIGKILL; it returns when the process is gone.
 func (c *child) kill() {
 	_ = c.command.Process.Kill()
-	_ = <-c.ended // killed, as it was told
+	<-c.ended
 }
 
 // feed produces the records in parts, so that there is something to do until the end.
