@@ -68,7 +68,7 @@ func NewTable(written []string, have []Column, key string, ignored []string) (*T
 		}
 		index[name] = len(t.columns)
 		t.columns = append(t.columns, hashed{c, at})
-		all = append(all, c.column(name))
+		all = append(all, c.column(name, have[i].Type))
 	}
 	var keys []string
 	parts := split(key)
@@ -94,8 +94,12 @@ func NewTable(written []string, have []Column, key string, ignored []string) (*T
 }
 
 // column is the expression for a column of the table.
-func (c codec) column(name string) string {
-	return c.sql("CAST(`"+name+"`, '"+strings.ReplaceAll(c.plain, "'", `\'`)+"')", 0)
+func (c codec) column(name, kind string) string {
+	x := "`" + name + "`"
+	if c.plain != kind {
+		x = "CAST(" + x + ", '" + strings.ReplaceAll(c.plain, "'", `\'`) + "')"
+	}
+	return c.sql(x, 0)
 }
 
 // Row is what is compared of values, whose record is at offset. Not safe for

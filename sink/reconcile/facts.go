@@ -75,7 +75,7 @@ func (r *run) logDigests(ctx context.Context, spans []compare.Span, size int64) 
 // these, which are of the size before.
 func (r *run) tableDigests(ctx context.Context, spans []compare.Span, cells []compare.Cell, before, size int64) (compare.Digests, error) {
 	all := compare.Digests{}
-	for _, t := range batch.Tables() {
+	for _, t := range factTables() {
 		meta := r.tables[t]
 		condition := r.where(meta, spans)
 		if before > 0 {
@@ -159,7 +159,7 @@ func (r *run) rowsOf(ctx context.Context, spans []compare.Span, cells []compare.
 	if err != nil {
 		return err
 	}
-	for _, t := range batch.Tables() {
+	for _, t := range factTables() {
 		meta := r.tables[t]
 		own := cellsOf(cells, meta.name)
 		if len(own) == 0 {

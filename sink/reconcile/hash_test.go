@@ -12,14 +12,13 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/shopspring/decimal"
 
-	"lapwing/deploy/embedded/embeddedtest"
 	"lapwing/sink/compare"
 )
 
 // TestHashesAreTheServers: of every type a column of ours can have, with values at its
 // edges, Go and the server compute the same hashes; and no two of the rows the same one.
 func TestHashesAreTheServers(t *testing.T) {
-	server := embeddedtest.ClickHouseForTest(t)
+	server := clickHouse(t)
 	conn, err := clickhouse.Open(server.Options())
 	if err != nil {
 		t.Fatal(err)

@@ -4,8 +4,11 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +29,49 @@ import (
 
 func TestMain(m *testing.M) {
 	embedded.RunChild()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(closing{m})
+}
+
+// engine is one ClickHouse for all tests, started by the first that needs it.
+var engine struct { //nolint:gochecknoglobals // closed when all tests have ended
+	once   sync.Once
+	server *embedded.ClickHouse
+	dir    string
+}
+
+// closing runs the tests, and then closes the engine.
+type closing struct{ *testing.M }
+
+func (c closing) Run() int {
+	code := c.M.Run()
+	if engine.server != nil {
+		if err := errors.Join(engine.server.Close(), os.RemoveAll(engine.dir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+func clickHouse(t *testing.T) *embedded.ClickHouse {
+	t.Helper()
+	embeddedtest.RequireLibrary(t)
+	engine.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		var err error
+		if engine.dir, err = os.MkdirTemp("", "reconcile"); err != nil {
+			t.Fatal(err)
+		}
+		engine.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: engine.dir, Log: zap.NewNop(), MaxMemoryBytes: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if engine.server == nil {
+		t.Fatal("ClickHouse did not start; see the first test")
+	}
+	return engine.server
 }
 
 const patience = 60 * time.Second
@@ -41,11 +86,11 @@ type world struct {
 	cfg     sink.Config
 }
 
-var size = sinktest.Size{Customers: 40, Changes: 20, Orders: 12} //nolint:gochecknoglobals // read only
+var size = sinktest.Size{Customers: 25, Changes: 16, Orders: 8} //nolint:gochecknoglobals // read only
 
 func newWorld(t *testing.T, name string, seed uint64, brokerOpts ...kfake.Opt) *world {
 	t.Helper()
-	server := embeddedtest.ClickHouseForTest(t)
+	server := clickHouse(t)
 	w := &world{t: t, broker: sinktest.NewBroker(t, brokerOpts...), db: sinktest.NewDatabase(t, server.Options(), name), history: sinktest.New(seed, time.UTC, size)}
 	var err error
 	if w.conn, err = clickhouse.Open(server.Options()); err != nil {

@@ -96,9 +96,22 @@ func New(cfg Config, deps Deps) (*Reconciler, error) {
 	return &Reconciler{cfg, deps}, nil
 }
 
-// valueTables are the tables of the topics whose records replace each other by key.
-var valueTables = map[string]batch.Table{
-	topics.Profiles: batch.Profiles, topics.Aggregates: batch.Aggregates, topics.Definitions: batch.Definitions,
+// valueTables are the tables of the topics whose records replace each other by key. All
+// other tables hold facts.
+var valueTables = map[string][]batch.Table{
+	topics.Profiles: {batch.Profiles}, topics.Aggregates: {batch.Aggregates, batch.Settings}, topics.Definitions: {batch.Definitions},
+}
+
+// factTables are all other tables.
+func factTables() []batch.Table {
+	return slices.DeleteFunc(batch.Tables(), func(t batch.Table) bool {
+		for _, tables := range valueTables {
+			if slices.Contains(tables, t) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // maxAttempts bounds how often a comparison begins anew because of that.
@@ -138,10 +151,8 @@ func (r *Reconciler) once(ctx context.Context, only *Report) (*Report, *run, err
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, s := range latest {
-		if err := run.latest(ctx, s); err != nil {
-			return nil, nil, err
-		}
+	if err := run.values(ctx, latest); err != nil {
+		return nil, nil, err
 	}
 	return run.report(), run, nil
 }

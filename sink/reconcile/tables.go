@@ -33,67 +33,60 @@ var distributed = regexp.MustCompile(`^Distributed\('[^']*', '([^']*)', '([^']*)
 
 // describe asks the server how the tables look.
 func (r *run) describe(ctx context.Context) error {
+	columns := map[string][]compare.Column{}
+	err := r.query(ctx, "SELECT table, name, type FROM system.columns WHERE database = "+quote(r.cfg.Database), func(got rows) error {
+		var table string
+		var c compare.Column
+		err := got.Scan(&table, &c.Name, &c.Type)
+		columns[table] = append(columns[table], c)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ask for the tables' columns: %w", err)
+	}
+	keys, err := r.orderingKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the tables' ordering keys: %w", err)
+	}
 	r.tables = map[batch.Table]*table{}
 	for _, t := range batch.Tables() {
-		have, err := r.columns(ctx, t.Name())
-		if err != nil {
-			return err
-		}
-		if len(have) == 0 {
+		if len(columns[t.Name()]) == 0 {
 			return fmt.Errorf("table %s.%s is missing; `lapwing migrate --apply` creates it", r.cfg.Database, t.Name())
-		}
-		key, err := r.orderingKey(ctx, r.cfg.Database, t.Name())
-		if err != nil {
-			return err
 		}
 		var ignored []string
 		if t == batch.Unreadable {
 			ignored = []string{"reason"} // its words may change from release to release
 		}
 		written := t.Columns()
-		c, err := compare.NewTable(written, have, key, ignored)
+		c, err := compare.NewTable(written, columns[t.Name()], keys[t.Name()], ignored)
 		if err != nil {
 			return fmt.Errorf("table %s.%s is not the one this lapwing was built for: %w; `lapwing migrate` says what is wrong", r.cfg.Database, t.Name(), err)
 		}
 		r.tables[t] = &table{
 			of: t, name: t.Name(), compare: c, customer: slices.Index(written, "customer_id"),
-			placed: regexp.MustCompile(`\b_offset\b`).MatchString(key),
+			placed: regexp.MustCompile(`\b_offset\b`).MatchString(keys[t.Name()]),
 		}
 	}
 	return nil
 }
 
-func (r *run) columns(ctx context.Context, name string) ([]compare.Column, error) {
-	rows, err := r.deps.ClickHouse.Query(ctx, `SELECT name, type FROM system.columns WHERE database = ? AND table = ?`, r.cfg.Database, name)
-	if err != nil {
-		return nil, failed("ask for the columns of "+name, err)
-	}
-	defer func() { _ = rows.Close() }() // read to its end, or its error is returned
-	var all []compare.Column
-	for rows.Next() {
-		var c compare.Column
-		if err := rows.Scan(&c.Name, &c.Type); err != nil {
-			return nil, failed("read the columns of "+name, err)
+// orderingKeys are those of all tables; on a cluster a table has that of the tables which
+// it stands for.
+func (r *run) orderingKeys(ctx context.Context) (map[string]string, error) {
+	keys, behind := map[string]string{}, map[string]string{}
+	err := r.query(ctx, "SELECT name, sorting_key, engine_full FROM system.tables WHERE database = "+quote(r.cfg.Database), func(got rows) error {
+		var name, key, engine string
+		err := got.Scan(&name, &key, &engine)
+		keys[name] = key
+		if m := distributed.FindStringSubmatch(engine); m != nil && m[1] == r.cfg.Database {
+			behind[name] = m[2]
 		}
-		all = append(all, c)
+		return err
+	})
+	for name, local := range behind {
+		keys[name] = keys[local]
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("read the columns of "+name, err)
-	}
-	return all, nil
-}
-
-// orderingKey is the table's, or that of the table which it stands for on a cluster.
-func (r *run) orderingKey(ctx context.Context, database, name string) (string, error) {
-	var key, engine string
-	err := r.deps.ClickHouse.QueryRow(ctx, `SELECT sorting_key, engine_full FROM system.tables WHERE database = ? AND name = ?`, database, name).Scan(&key, &engine)
-	if err != nil {
-		return "", failed("ask for the ordering key of "+name, err)
-	}
-	if m := distributed.FindStringSubmatch(engine); key == "" && m != nil {
-		return r.orderingKey(ctx, m[1], m[2])
-	}
-	return key, nil
+	return keys, err
 }
 
 // quote is a text as an SQL literal.
