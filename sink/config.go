@@ -30,9 +30,10 @@ type Config struct {
 	Cluster string `yaml:"cluster"`
 	// Migrate applies pending migrations at start; otherwise the sink refuses to
 	// start on a database that is not up to date.
-	Migrate bool        `yaml:"migrate"`
-	Batch   BatchConfig `yaml:"batch"`
-	Retry   RetryConfig `yaml:"retry"`
+	Migrate   bool            `yaml:"migrate"`
+	Batch     BatchConfig     `yaml:"batch"`
+	Retry     RetryConfig     `yaml:"retry"`
+	Reconcile ReconcileConfig `yaml:"reconcile"`
 }
 
 // BatchConfig closes a batch, whichever comes first.
@@ -52,12 +53,20 @@ type RetryConfig struct {
 	Timeout time.Duration `yaml:"timeout"` // of one attempt
 }
 
+// ReconcileConfig has one member of the group compare the tables with the log, now and
+// then and slowly. It only looks: lapwing reconcile repairs.
+type ReconcileConfig struct {
+	Every         time.Duration `yaml:"every"`           // from the end of one comparison to the next; 0: never
+	RowsPerSecond int           `yaml:"rows_per_second"` // read at most, of the log and of the tables
+}
+
 // Default is a sink on this machine.
 func Default() Config {
 	return Config{
 		Brokers: []string{"127.0.0.1:9092"}, Prefix: "lapwing.", Group: "lapwing-sink", Generation: 1, Database: "lapwing", Migrate: true,
-		Batch: BatchConfig{Rows: 100_000, Bytes: 32 << 20, Age: time.Second, InFlight: 2},
-		Retry: RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
+		Batch:     BatchConfig{Rows: 100_000, Bytes: 32 << 20, Age: time.Second, InFlight: 2},
+		Retry:     RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
+		Reconcile: ReconcileConfig{RowsPerSecond: 20_000},
 	}
 }
 
@@ -87,6 +96,8 @@ func (c Config) Validate() error {
 	bad(c.Retry.Initial > 0, "retry.initial", c.Retry.Initial, "more than 0")
 	bad(c.Retry.Max >= c.Retry.Initial, "retry.max", c.Retry.Max, "at least retry.initial")
 	bad(c.Retry.Timeout >= time.Second, "retry.timeout", c.Retry.Timeout, "at least 1s")
+	bad(c.Reconcile.Every >= 0, "reconcile.every", c.Reconcile.Every, "0, which is never, or more")
+	bad(c.Reconcile.RowsPerSecond >= 1, "reconcile.rows_per_second", c.Reconcile.RowsPerSecond, "at least 1")
 	if err := c.Layout().Check(); err != nil {
 		problems = append(problems, fmt.Errorf("sink.database: %w", err))
 	}

@@ -21,6 +21,8 @@ type metrics struct {
 	batch, age                                                             prometheus.Histogram
 	lastFlush, flightBatches, flightRows, flightBytes, factor              prometheus.Gauge
 	lastError                                                              *prometheus.GaugeVec
+	agreed, differing                                                      prometheus.Gauge
+	compared, compareErrors                                                prometheus.Counter
 }
 
 // newMetrics registers the metrics; oldest and retrying are asked when they are read.
@@ -59,10 +61,15 @@ func newMetrics(r prometheus.Registerer, oldest, retrying func() float64) (*metr
 		factor:        gauge("batch_factor", "How many times larger than usual batches are, because ClickHouse had too many parts; 1: as usual."),
 		lastError:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "last_error_timestamp_seconds", Help: "Wall clock of the last failed attempt to insert, by what follows and ClickHouse's code (0: no answer)."}, []string{"class", "code"}),
 	}
+	m.agreed = gauge("reconcile_agreed_timestamp_seconds", "Wall clock of the last comparison in which ClickHouse had what the log has; 0: none by this process.")
+	m.differing = gauge("reconcile_differing_rows", "Rows that differed in the last comparison of ClickHouse with the log.")
+	m.compared = counter("reconcile_rows_total", "Rows of the log that were compared with ClickHouse.")
+	m.compareErrors = counter("reconcile_failures_total", "Comparisons that did not come to an end.")
 	m.factor.Set(1)
 	for _, c := range []prometheus.Collector{
 		m.records, m.passed, m.unreadable, m.fetchErrors, m.commitErrors, m.batches, m.bytes, m.rows, m.skipped, m.failures, m.insert, m.batch, m.age,
 		m.lastFlush, m.flightBatches, m.flightRows, m.flightBytes, m.factor, m.lastError,
+		m.agreed, m.differing, m.compared, m.compareErrors,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "oldest_seconds", Help: "How long the oldest record that was read and is not committed has waited; 0 if there is none."}, oldest),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "retrying_inserts", Help: "Inserts whose last attempt failed and that are tried again."}, retrying),
 	} {

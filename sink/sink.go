@@ -56,6 +56,7 @@ type Sink struct {
 	written   progress
 	pace      pace
 	ready     atomic.Bool
+	first     first
 	flight    *flight
 	slots     *semaphore.Weighted
 	// tenure is the present one. The client's callback replaces it when partitions are
@@ -81,6 +82,7 @@ func New(cfg Config, deps Deps) (*Sink, error) {
 	}
 	s.flight = newFlight(s.metrics)
 	s.written.init()
+	s.first.init()
 	s.writer = writer.New(deps.ClickHouse, cfg.writer(), s.log, s.hooks())
 	return s, nil
 }
@@ -114,6 +116,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	following, stop := context.WithCancel(ctx)
 	var follower sync.WaitGroup
 	follower.Go(func() { s.showGeneration(following) })
+	follower.Go(func() { s.compareOften(following) })
 	// The loop ends with ctx, or when a batch has met what only a person can end.
 	polling, cancelPolling := context.WithCancel(ctx)
 	defer context.AfterFunc(running, cancelPolling)()
@@ -229,7 +232,10 @@ func (s *Sink) options(running context.Context) []kgo.Opt {
 
 // lost begins another tenure: what is on its way or was read in the present one is
 // dropped.
-func (s *Sink) lost(running context.Context) { s.tenure.Swap(newTenure(running)).end(errLost) }
+func (s *Sink) lost(running context.Context) {
+	s.first.set(false)
+	s.tenure.Swap(newTenure(running)).end(errLost)
+}
 
 // assigned notes where the group stands, which is where a former run has written to.
 func (s *Sink) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -242,6 +248,11 @@ func (s *Sink) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offs
 		}
 	}
 	s.written.raise(next)
+	if s.cfg.isFirst(offsets) {
+		s.first.set(true)
+	} else if !s.first.held() {
+		s.metrics.differing.Set(0) // another member looks now, and may know better
+	}
 	s.ready.Store(true)
 	return offsets, nil
 }

@@ -283,7 +283,7 @@ func committed(t *testing.T, c *kfake.Cluster, group string) sink.Offsets {
 
 func TestConfigReportsEveryProblem(t *testing.T) {
 	err := sink.Config{}.Validate()
-	for _, field := range []string{"brokers", "group", "generation", "batch.rows", "batch.bytes", "batch.age", "retry.initial", "retry.timeout", "database"} {
+	for _, field := range []string{"brokers", "group", "generation", "batch.rows", "batch.bytes", "batch.age", "retry.initial", "retry.timeout", "reconcile.rows_per_second", "database"} {
 		if err == nil || !strings.Contains(err.Error(), "sink."+field) {
 			t.Errorf("sink.%s is wrong and not named in: %v", field, err)
 		}

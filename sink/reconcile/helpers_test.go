@@ -60,7 +60,7 @@ func clickHouse(t *testing.T) *embedded.ClickHouse {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		var err error
-		if engine.dir, err = os.MkdirTemp("", "reconcile"); err != nil {
+		if engine.dir, err = os.MkdirTemp("", "reconcile"); err != nil { //nolint:usetesting // it outlives this test
 			t.Fatal(err)
 		}
 		engine.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: engine.dir, Log: zap.NewNop(), MaxMemoryBytes: 1 << 30})
