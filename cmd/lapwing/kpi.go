@@ -39,7 +39,7 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 				return usageError("--format %q: want table, json or csv", format)
 			}
 			switch grain {
-			case "day", "week", "month":
+			case "", "day", "week", "month":
 			default:
 				return usageError("--by %q: want day, week or month", grain)
 			}
@@ -76,7 +76,7 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 	}
 	where.add(c)
 	c.Flags().StringVar(&format, "format", string(kpi.FormatTable), "table, json or csv")
-	c.Flags().StringVar(&grain, "by", "month", "length of the periods: day, week or month")
+	c.Flags().StringVar(&grain, "by", "", "length of the periods: day, week or month (default: what the KPI is meant for, as a rule month)")
 	c.Flags().StringVar(&model, "model", "", "only this stage `MODEL`")
 	c.Flags().StringToStringVar(&params, "param", nil, "what the KPI leaves open, such as the name of an event: `NAME=VALUE`")
 	return c

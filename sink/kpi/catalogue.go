@@ -28,6 +28,7 @@ type KPI struct {
 	// for the options of that name (@model is empty for all models), @NAME for a parameter.
 	Query  string
 	Params []Param
+	By     string // the length of the periods that it is meant for; empty: month
 	// Activity is what of activity the view needs: all or referenced; empty: nothing.
 	Activity string
 	// layout is how the table format shows the rows.
@@ -39,6 +40,7 @@ type Param struct {
 	Name    string
 	Default string // a number, or text
 	Number  bool   // whether it is a number, without a sign or a point
+	Event   bool   // whether it names an event of the definition, or some, separated by commas
 	Meaning string
 }
 
@@ -74,7 +76,7 @@ const whereGrain = ` WHERE grain = @grain AND (@model = '' OR model = @model)`
 
 // Catalogue is every KPI, in the order in which they are read best.
 func Catalogue() []KPI {
-	return slices.Concat(stageKPIs(), orderKPIs(), dataKPIs())
+	return slices.Concat(stageKPIs(), orderKPIs(), presetKPIs(), dataKPIs())
 }
 
 // dataKPIs are about the data itself.

@@ -32,7 +32,7 @@ func orderKPIs() []KPI {
 			Meaning:   "Customers of a month's first buyers with an order in the n-th month after it / first buyers of the month. By the week, too.",
 			Numerator: "of those, customers with an order in the n-th period after it", Denominator: "customers whose first order ever lies in the cohort's period",
 			Time: "by the period of the first order", Unit: "share of customers",
-			Query:  `SELECT event, cohort, n, first_buyers, buyers, retention_rate, closed FROM {{db}}.kpi_retention WHERE grain = if(@grain = 'week', 'week', 'month') AND @model = @model ORDER BY event, cohort, n`,
+			Query:  `SELECT event, cohort, n, first_buyers, buyers, retention_rate, closed FROM {{db}}.kpi_retention WHERE grain = if(@grain = 'week', 'week', 'month') ORDER BY event, cohort, n`,
 			layout: layout{split: "event", down: "cohort", across: "n", value: "retention_rate", order: "n"},
 		},
 		{

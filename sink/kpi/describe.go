@@ -3,7 +3,9 @@
 package kpi
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"strings"
 
 	schema "lapwing/schemas/clickhouse"
@@ -57,15 +59,26 @@ func Describe(k KPI, database string) (string, error) {
 	return b.String(), nil
 }
 
+var hole = regexp.MustCompile(`@[a-z_]+`)
+
 // example is the query with the defaults in it, as any client can send it.
 func (k *KPI) example() string {
-	query := strings.NewReplacer("@grain", "'month'", "@model", "''").Replace(k.Query)
-	for _, p := range k.Params {
-		value := "'" + strings.ReplaceAll(p.Default, "'", `\'`) + "'"
-		if p.Number {
-			value = p.Default
+	return hole.ReplaceAllStringFunc(k.Query, func(name string) string {
+		switch name = name[1:]; name {
+		case "grain":
+			return "'" + cmp.Or(k.By, "month") + "'"
+		case "model":
+			return "''"
 		}
-		query = strings.ReplaceAll(query, "@"+p.Name, value)
-	}
-	return query
+		for _, p := range k.Params {
+			switch {
+			case p.Name != name:
+			case p.Number:
+				return p.Default
+			default:
+				return "'" + strings.ReplaceAll(p.Default, "'", `\'`) + "'"
+			}
+		}
+		return name
+	})
 }

@@ -5,6 +5,7 @@ package kpi_test
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -98,6 +99,9 @@ func (l *lines) add(values ...any) {
 			parts[i] = "'" + v + "'"
 		case float64:
 			parts[i] = strings.Replace(strconv.FormatFloat(v, 'g', -1, 64), "e-0", "e-", 1)
+			if a := math.Abs(v); a >= 1e-6 && a < 1e-4 {
+				parts[i] = strconv.FormatFloat(v, 'f', -1, 64)
+			}
 		default:
 			parts[i] = fmt.Sprint(v)
 		}

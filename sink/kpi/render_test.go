@@ -4,22 +4,18 @@ package kpi_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 
-	"lapwing/deploy/embedded/embeddedtest"
 	"lapwing/sink/kpi"
-	"lapwing/sink/sinktest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew; look at the difference") //nolint:gochecknoglobals // a test flag
@@ -134,80 +130,5 @@ func TestFormatsForPrograms(t *testing.T) {
 	}
 	if err := kpi.Render(&bytes.Buffer{}, samples(t)["churn"], "xml"); err == nil {
 		t.Error("format xml was taken")
-	}
-}
-
-// describes: the description names the KPI's parts, and its query can be sent as it is.
-func describes(t *testing.T, d *sinktest.Database, k kpi.KPI) {
-	t.Helper()
-	text, err := kpi.Describe(k, d.Name)
-	if err != nil {
-		t.Errorf("describe %s: %v", k.Name, err)
-		return
-	}
-	for _, want := range []string{k.Meaning, k.Numerator, k.Denominator, k.Time, k.Unit, d.Name + "." + k.View, "\nColumns\n"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the description of %s does not say %q:\n%s", k.Name, want, text)
-		}
-	}
-	_, query, ok := strings.Cut(text, "\nQuery\n")
-	if !ok || strings.Contains(query, "@") {
-		t.Errorf("the description of %s has no query, or one with holes:\n%s", k.Name, text)
-		return
-	}
-	if _, err := d.Text(context.Background(), query); err != nil {
-		t.Errorf("the query of %s: %v", k.Name, err)
-	}
-}
-
-// TestCatalogue: every KPI of the catalogue runs over a history and over an empty
-// database, in each grain and format, and its view exists.
-func TestCatalogue(t *testing.T) {
-	ctx := context.Background()
-	server := embeddedtest.ClickHouseForTest(t)
-	empty := sinktest.NewDatabase(t, server.Options(), "empty")
-	full := sinktest.NewDatabase(t, server.Options(), "full")
-	h := sinktest.New(9, time.UTC, sinktest.Size{Customers: 20, Changes: 8, Orders: 6})
-	if err := full.Insert(ctx, h.Records(1)); err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, k := range kpi.Catalogue() {
-		if seen[k.Name] || k.Title == "" || k.Meaning == "" || k.Group == "" || k.Numerator == "" || k.Time == "" || k.Unit == "" || !strings.Contains(k.Query, "{{db}}."+k.View) {
-			t.Errorf("%s: named twice, or without words, or its query is not of its view", k.Name)
-		}
-		seen[k.Name] = true
-		if found, ok := kpi.Find(k.View); !ok || found.View != k.View {
-			t.Errorf("%s is not found by its view's name", k.Name)
-		}
-		describes(t, full, k)
-		for _, d := range []*sinktest.Database{empty, full} {
-			for _, grain := range []string{"", "day", "week"} {
-				if grain != "" && !strings.Contains(k.Query, "@grain") {
-					continue
-				}
-				r, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name, Grain: grain})
-				if err != nil {
-					t.Errorf("%s over %s by %q: %v", k.Name, d.Name, grain, err)
-					continue
-				}
-				if d == full && len(r.Rows) == 0 {
-					t.Errorf("%s over a history by %q has no row", k.Name, grain)
-				}
-				for _, f := range []kpi.Format{kpi.FormatTable, kpi.FormatJSON, kpi.FormatCSV} {
-					if err := kpi.Render(&bytes.Buffer{}, r, f); err != nil {
-						t.Errorf("%s over %s as %s: %v", k.Name, d.Name, f, err)
-					}
-				}
-			}
-		}
-	}
-	k, _ := kpi.Find("population")
-	r, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Model: "value' OR '1'='1"})
-	if err != nil || len(r.Rows) != 0 {
-		t.Errorf("a model's name is not taken as text: %d rows, %v", len(r.Rows), err)
-	}
-	if _, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Grain: "year"}); err == nil {
-		t.Error("grain year was taken")
 	}
 }

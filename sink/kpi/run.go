@@ -3,12 +3,13 @@
 package kpi
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -46,15 +47,15 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	}
 	switch o.Grain {
 	case "":
-		o.Grain = "month"
+		o.Grain = cmp.Or(k.By, "month")
 	case "day", "week", "month":
 	default:
 		return nil, fmt.Errorf("period %q: want day, week or month", o.Grain)
 	}
-	var args []any
-	if strings.Contains(k.Query, "@grain") {
-		args = append(args, ch.Named("grain", o.Grain), ch.Named("model", o.Model))
+	if err := k.tellable(ctx, conn, o.Database); err != nil {
+		return nil, err
 	}
+	args := []any{ch.Named("grain", o.Grain), ch.Named("model", o.Model)}
 	open, err := k.arguments(o.Params)
 	if err != nil {
 		return nil, err
@@ -87,6 +88,24 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 		return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)
 	}
 	return out, nil
+}
+
+// ErrActivity says that a KPI needs more of activity than the stream keeps.
+var ErrActivity = errors.New("not kept (setting stream.activity)")
+
+// tellable refuses a KPI that would answer zero because activity lacks what it counts.
+func (k *KPI) tellable(ctx context.Context, conn driver.Conn, database string) error {
+	if k.Activity == "" {
+		return nil
+	}
+	var mode string
+	if err := conn.QueryRow(ctx, schema.For(database, `SELECT activity FROM {{db}}.activity_mode`)).Scan(&mode); err != nil {
+		return fmt.Errorf("ask what activity has: %w", err)
+	}
+	if mode == "off" || mode == activityReferenced && k.Activity == activityAll {
+		return fmt.Errorf("KPI %s needs activity: %s, and it is %s: what it counts is %w", k.Name, k.Activity, mode, ErrActivity)
+	}
+	return nil
 }
 
 // arguments are the KPI's parameters, with what is given in the place of the defaults.

@@ -487,3 +487,78 @@ CREATE OR REPLACE VIEW lapwing.kpi_segment_population ON CLUSTER 'main'
     …
 )
 AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.activity_refusal ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.event_occurrences ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.session_totals ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_sessions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_session_events ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_events_per_order ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_engagement ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_visits_without_order ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_stage_visits ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_event_customers ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_followed ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_time_to_order ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_onboarding ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_carts ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_messages ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_targeted_events ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_invitations ON CLUSTER 'main'
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_thresholds ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kpi_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/schemas/definition"
+	"lapwing/schemas/presets"
+	"lapwing/sink/kpi"
+	"lapwing/sink/sinktest"
+)
+
+// describes: the description names the KPI's parts, and its query can be sent as it is.
+func describes(t *testing.T, d *sinktest.Database, k kpi.KPI) {
+	t.Helper()
+	text, err := kpi.Describe(k, d.Name)
+	if err != nil {
+		t.Errorf("describe %s: %v", k.Name, err)
+		return
+	}
+	for _, want := range []string{k.Meaning, k.Numerator, k.Denominator, k.Time, k.Unit, d.Name + "." + k.View, "\nColumns\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the description of %s does not say %q:\n%s", k.Name, want, text)
+		}
+	}
+	_, query, ok := strings.Cut(text, "\nQuery\n")
+	if !ok || strings.Contains(query, "@") {
+		t.Errorf("the description of %s has no query, or one with holes:\n%s", k.Name, text)
+		return
+	}
+	if err := d.Conn.Exec(context.Background(), "EXPLAIN "+query); err != nil {
+		t.Errorf("the query of %s: %v", k.Name, err)
+	}
+}
+
+// of fills in what the history has: an event, a segment, any stage.
+func of(k kpi.KPI) map[string]string {
+	params := map[string]string{}
+	for _, p := range k.Params {
+		switch {
+		case p.Name == "add":
+			params[p.Name] = "cart_add"
+		case p.Event:
+			params[p.Name] = "purchase"
+		case p.Name == "stage":
+			params[p.Name] = ""
+		case p.Name == "segment":
+			params[p.Name] = "country=FR"
+		}
+	}
+	return params
+}
+
+// TestPresetsHaveTheEvents: what a preset's KPI names by default, the preset has.
+func TestPresetsHaveTheEvents(t *testing.T) {
+	compared := 0
+	for _, k := range kpi.Catalogue() {
+		text, ok := presets.Get(k.Group)
+		if !ok {
+			continue // not about a preset
+		}
+		def, problems := definition.Parse(k.Group, text)
+		if def == nil {
+			t.Fatal(problems)
+		}
+		for _, p := range k.Params {
+			for name := range strings.SplitSeq(p.Default, ",") {
+				switch {
+				case p.Event && !slices.ContainsFunc(def.Events, func(e definition.Event) bool { return e.Name.Value == name }):
+					t.Errorf("%s: the preset %s has no event %q", k.Name, k.Group, name)
+				case p.Event:
+					compared++
+				case p.Name == "stage" && name != "" && !slices.ContainsFunc(def.Models[0].Stages, func(s definition.Stage) bool { return s.Name.Value == name }):
+					t.Errorf("%s: the preset %s has no stage %q", k.Name, k.Group, name)
+				}
+			}
+		}
+	}
+	if compared < 20 {
+		t.Errorf("only %d events were looked for", compared)
+	}
+}
+
+// TestActivityOff: a KPI that needs single messages says so instead of answering zero,
+// in the runner and to any client that asks the view; the others answer.
+func TestActivityOff(t *testing.T) {
+	ctx := context.Background()
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "silent")
+	h := sinktest.New(4, time.UTC, sinktest.Size{Customers: 5, Changes: 4})
+	h.Activity = nil
+	for i := range h.Settings {
+		h.Settings[i].Activity = "referenced"
+	}
+	h.Settings[1].Activity = "off" // one lane is enough
+	if err := d.Insert(ctx, h.Records(1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kpi.Catalogue() {
+		_, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name})
+		if k.Activity == "" {
+			if err != nil {
+				t.Errorf("%s: %v", k.Name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, kpi.ErrActivity) {
+			t.Errorf("%s answered, or failed otherwise: %v", k.Name, err)
+		}
+		text, err := kpi.Describe(k, d.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, query, _ := strings.Cut(text, "\nQuery\n")
+		if answer, err := d.Text(ctx, query); err == nil || !strings.Contains(err.Error(), "activity is off") {
+			t.Errorf("the view of %s answered %q, %v", k.Name, answer, err)
+		}
+	}
+	for i := range h.Settings {
+		h.Settings[i].Activity = "referenced"
+	}
+	h.Changes, h.Profiles, h.Aggregates, h.Ended = nil, nil, nil, nil
+	later := h.Records(1)
+	for i := range later {
+		later[i].Offset += 1_000_000
+	}
+	if err := d.Insert(ctx, later); err != nil {
+		t.Fatal(err)
+	}
+	for name, refused := range map[string]bool{"engagement": true, "carts": false} {
+		k, _ := kpi.Find(name)
+		if _, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name}); errors.Is(err, kpi.ErrActivity) != refused {
+			t.Errorf("%s with activity referenced: %v", name, err)
+		}
+	}
+}
+
+// TestCatalogue: every KPI of the catalogue runs over a history and over an empty
+// database, in each grain and format, and its view exists.
+func TestCatalogue(t *testing.T) {
+	ctx := context.Background()
+	server := embeddedtest.ClickHouseForTest(t)
+	empty := sinktest.NewDatabase(t, server.Options(), "empty")
+	full := sinktest.NewDatabase(t, server.Options(), "full")
+	h := sinktest.NewBusy(9, time.UTC, sinktest.Size{Customers: 20, Changes: 8, Orders: 6}, 40)
+	if err := full.Insert(ctx, h.Records(1)); err != nil {
+		t.Fatal(err)
+	}
+	assign(t, full, h, rand.New(rand.NewPCG(9, 9)))
+	seen, views := map[string]bool{}, map[string]bool{}
+	for _, k := range kpi.Catalogue() {
+		if seen[k.Name] || k.Title == "" || k.Meaning == "" || k.Group == "" || k.Numerator == "" || k.Time == "" || k.Unit == "" || !strings.Contains(k.Query, "{{db}}."+k.View) {
+			t.Errorf("%s: named twice, or without words, or its query is not of its view", k.Name)
+		}
+		seen[k.Name] = true
+		if found, ok := kpi.Find(k.View); !ok || found.View != k.View {
+			t.Errorf("%s is not found by its view's name", k.Name)
+		}
+		describes(t, full, k)
+		for _, d := range []*sinktest.Database{empty, full} {
+			for _, grain := range []string{"", "day"} {
+				if grain != "" && (d == empty || views[k.View] || !strings.Contains(k.Query, "@grain")) {
+					continue
+				}
+				r, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name, Grain: grain, Params: of(k)})
+				if err != nil {
+					t.Errorf("%s over %s by %q: %v", k.Name, d.Name, grain, err)
+					continue
+				}
+				if d == full && len(r.Rows) == 0 {
+					t.Errorf("%s over a history by %q has no row", k.Name, grain)
+				}
+				for _, f := range []kpi.Format{kpi.FormatTable, kpi.FormatJSON, kpi.FormatCSV} {
+					if err := kpi.Render(&bytes.Buffer{}, r, f); err != nil {
+						t.Errorf("%s over %s as %s: %v", k.Name, d.Name, f, err)
+					}
+				}
+			}
+		}
+		views[k.View] = true
+	}
+	k, _ := kpi.Find("population")
+	r, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Model: "value' OR '1'='1"})
+	if err != nil || len(r.Rows) != 0 {
+		t.Errorf("a model's name is not taken as text: %d rows, %v", len(r.Rows), err)
+	}
+	if _, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Grain: "year"}); err == nil {
+		t.Error("grain year was taken")
+	}
+}
