@@ -6,7 +6,8 @@
 --
 -- A partition is a generation: it is part of the ordering key, so all versions of a
 -- row meet in one partition, and a generation that is no longer wanted is dropped
--- whole. _version = generation << 48 | offset grows within one Kafka partition,
+-- whole. The projections answer, from a row per part, from when to when the rows are
+-- and which events are orders: repeated rows change neither. _version = generation << 48 | offset grows within one Kafka partition,
 -- which is where all versions of one key are written.
 
 CREATE TABLE IF NOT EXISTS {{db}}.generations_log
@@ -45,12 +46,13 @@ CREATE TABLE IF NOT EXISTS {{db}}.stage_changes_log
     _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
     _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
     _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
-    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1)),
+    PROJECTION range (SELECT _generation, count(), min(effective_at), max(effective_at) GROUP BY _generation)
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, model, customer_id, effective_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.segment_changes_log
@@ -75,12 +77,13 @@ CREATE TABLE IF NOT EXISTS {{db}}.segment_changes_log
     _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
     _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
     _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
-    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1)),
+    PROJECTION range (SELECT _generation, count(), min(effective_at), max(effective_at) GROUP BY _generation)
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, segment, customer_id, effective_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.assignments_log
@@ -196,12 +199,13 @@ CREATE TABLE IF NOT EXISTS {{db}}.activity_log
     _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
     _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1)),
     INDEX session_start_range session_start TYPE minmax GRANULARITY 1,
-    INDEX offset_range _offset TYPE minmax GRANULARITY 1
+    INDEX offset_range _offset TYPE minmax GRANULARITY 1,
+    PROJECTION range (SELECT _generation, count(), min(event_time), max(event_time) GROUP BY _generation)
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, toDate32(event_time), event, customer_id, event_time, _topic, _partition, _offset)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.order_items_log
@@ -222,12 +226,13 @@ CREATE TABLE IF NOT EXISTS {{db}}.order_items_log
     _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
     _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
     _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
-    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1)),
+    PROJECTION events (SELECT _generation, event, count() GROUP BY _generation, event)
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, event, customer_id, order_key, ordered_at, item)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.refunds_log
@@ -320,7 +325,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.aggregates_log
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
-ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, segment, platform, period, lane)
+ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 

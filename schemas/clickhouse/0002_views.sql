@@ -548,8 +548,8 @@ CREATE OR REPLACE VIEW {{db}}.stage_intervals
     left_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was left; equal to entered_at if another event of that instant led on; null while the customer is in it.',
     sequence UInt64 COMMENT 'Sequence of the change that entered it.',
     entered_cause LowCardinality(String) COMMENT 'cause_type of the change that entered it.',
-    left_cause LowCardinality(Nullable(String)) COMMENT 'cause_type of the change that left it; null while the customer is in it.',
-    next_stage LowCardinality(Nullable(String)) COMMENT 'Stage entered next; null while the customer is in it, and if the customer ended.'
+    left_cause Nullable(String) COMMENT 'cause_type of the change that left it; null while the customer is in it.',
+    next_stage Nullable(String) COMMENT 'Stage entered next; null while the customer is in it, and if the customer ended.'
 )
 AS SELECT
     definition,
@@ -590,8 +590,8 @@ CREATE OR REPLACE VIEW {{db}}.sessions
     ended_at DateTime64(3, 'UTC') COMMENT 'Time of its latest message.',
     messages UInt64 COMMENT 'Messages in it.',
     pages UInt64 COMMENT 'Pages and screens seen.',
-    platform LowCardinality(String) COMMENT 'app or site, of the earliest message that tells; empty if none does.',
-    stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before its first message.'
+    platform String COMMENT 'app or site, of the earliest message that tells; empty if none does.',
+    stages Map(String, String) COMMENT 'Stage per model just before its first message.'
 )
 AS SELECT
     customer_id,

@@ -6,6 +6,9 @@
 -- period is what was true before its first change; at its end, after its last: so
 -- population at the end = population at the start + entered - left.
 --
+-- Population and flow are sums of the totals that the stream keeps: they read a few rows
+-- per period, however many customers there are.
+--
 -- "Now" is kpi_clock, the greatest instant in the data, never the wall clock: the
 -- views are as right about the past as about today.
 
@@ -188,21 +191,31 @@ COMMENT 'Goals of the live definition''s campaigns, one row each.';
 CREATE OR REPLACE VIEW {{db}}.kpi_clock
 (
     clock Nullable(DateTime64(3, 'UTC')) COMMENT 'The greatest instant in the data: what is "now" for all KPIs. Null without data.',
-    last_event Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of the latest message that counted as an event.',
+    last_event Nullable(DateTime64(3, 'UTC')) COMMENT 'Time of the latest message.',
     last_stage_change Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the latest stage change.',
-    last_segment_change Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the latest segment change.'
+    last_segment_change Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the latest segment change.',
+    first_instant Nullable(DateTime64(3, 'UTC')) COMMENT 'The least instant in the data: periods begin with it.'
 )
 AS SELECT
-    nullIf(greatest(ifNull(last_event, toDateTime64(0, 3, 'UTC')), ifNull(last_stage_change, toDateTime64(0, 3, 'UTC')), ifNull(last_segment_change, toDateTime64(0, 3, 'UTC'))), toDateTime64(0, 3, 'UTC')) AS clock,
-    last_event,
-    last_stage_change,
-    last_segment_change
+    maxOrNullIf(latest, n > 0) AS clock,
+    maxOrNullIf(latest, n > 0 AND source = 'activity') AS last_event,
+    maxOrNullIf(latest, n > 0 AND source = 'stage') AS last_stage_change,
+    maxOrNullIf(latest, n > 0 AND source = 'segment') AS last_segment_change,
+    minOrNullIf(earliest, n > 0) AS first_instant
 FROM
 (
-    SELECT
-        (SELECT maxOrNull(event_time) FROM {{db}}.activity_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_event,
-        (SELECT maxOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_stage_change,
-        (SELECT maxOrNull(effective_at) FROM {{db}}.segment_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)) AS last_segment_change
+    -- Of this form, the projection range answers without reading the rows.
+    SELECT 'activity' AS source, count() AS n, min(event_time) AS earliest, max(event_time) AS latest
+    FROM {{db}}.activity_log
+    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+    UNION ALL
+    SELECT 'stage' AS source, count() AS n, min(effective_at) AS earliest, max(effective_at) AS latest
+    FROM {{db}}.stage_changes_log
+    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+    UNION ALL
+    SELECT 'segment' AS source, count() AS n, min(effective_at) AS earliest, max(effective_at) AS latest
+    FROM {{db}}.segment_changes_log
+    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
 )
 COMMENT 'The clock of the KPIs: one row.';
 
@@ -234,11 +247,7 @@ FROM
     FROM
     (
         SELECT
-            toDate32(assumeNotNull(least(
-                ifNull((SELECT minOrNull(event_time) FROM {{db}}.activity_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock),
-                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.stage_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock),
-                ifNull((SELECT minOrNull(effective_at) FROM {{db}}.segment_changes_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation)), clock))),
-                assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_date,
+            toDate32(assumeNotNull(first_instant), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_date,
             toDate32(assumeNotNull(clock), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS today
         FROM {{db}}.kpi_clock
         WHERE clock IS NOT NULL
@@ -286,59 +295,105 @@ FROM
 CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
 COMMENT 'Stage changes of the live definition, once for each grain, with the period they belong to.';
 
+CREATE OR REPLACE VIEW {{db}}.period_transitions
+(
+    model LowCardinality(String) COMMENT 'Stage model.',
+    grain LowCardinality(String) COMMENT 'hour, day, week (from Monday) or month, in the time zone of the live definition.',
+    starts_at DateTime64(3, 'UTC') COMMENT 'Start of the period, as an instant.',
+    from_stage LowCardinality(String) COMMENT 'Stage left; empty the first time.',
+    to_stage LowCardinality(String) COMMENT 'Stage entered; empty in the last record of a customer.',
+    cause LowCardinality(String) COMMENT 'Why the changes became true.',
+    changes Int64 COMMENT 'How many, in all lanes.'
+)
+AS SELECT
+    toString(a.model) AS model,
+    a.grain AS grain,
+    a.period AS starts_at,
+    toString(a.`from`) AS from_stage,
+    toString(a.`to`) AS to_stage,
+    toString(a.cause) AS cause,
+    sum(a.count) AS changes
+FROM {{db}}.aggregates AS a
+WHERE a.definition = (SELECT name FROM {{db}}.live_definition) AND a.measure = 'transition'
+GROUP BY a.model, a.grain, a.period, a.`from`, a.`to`, a.cause
+COMMENT 'Stage changes of the live definition, counted per period and cause. A change that was found after its period had closed stands in the first period that had not.';
+
 CREATE OR REPLACE VIEW {{db}}.kpi_flow
 (
     model LowCardinality(String) COMMENT 'Stage model.',
-    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    grain LowCardinality(String) COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period of effective_at.',
-    from_stage Nullable(String) COMMENT 'Stage left; null for a customer''s first change.',
-    to_stage Nullable(String) COMMENT 'Stage entered; null for a customer''s last record.',
+    from_stage LowCardinality(Nullable(String)) COMMENT 'Stage left; null for a customer''s first change.',
+    to_stage LowCardinality(Nullable(String)) COMMENT 'Stage entered; null for a customer''s last record.',
     direction String COMMENT 'up or down in the model''s order; begin, end, or other if the live definition lacks a stage.',
-    changes UInt64 COMMENT 'Changes in the period with cause event or deadline.',
-    customers UInt64 COMMENT 'Distinct customers of these changes.',
-    by_event UInt64 COMMENT 'Of the changes, those with cause event.',
-    by_deadline UInt64 COMMENT 'Of the changes, those with cause deadline.',
-    by_late_event UInt64 COMMENT 'Corrections by a late event; not in changes.',
-    by_identity UInt64 COMMENT 'Corrections by a merge of customers; not in changes.',
-    by_definition UInt64 COMMENT 'Changes by a new definition; not in changes.',
-    by_end UInt64 COMMENT 'Last records with cause expired or erasure; not in changes.',
+    changes Int64 COMMENT 'Changes in the period with cause event or deadline.',
+    by_event Int64 COMMENT 'Of the changes, those with cause event.',
+    by_deadline Int64 COMMENT 'Of the changes, those with cause deadline.',
+    by_late_event Int64 COMMENT 'Corrections by a late event; not in changes.',
+    by_identity Int64 COMMENT 'Corrections by a merge of customers; not in changes.',
+    by_definition Int64 COMMENT 'Changes by a new definition; not in changes.',
+    by_end Int64 COMMENT 'Last records with cause expired or erasure; not in changes.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
 AS SELECT
     c.model AS model,
     c.grain AS grain,
-    c.period AS period,
+    c.date AS period,
     nullIf(c.from_stage, '') AS from_stage,
     nullIf(c.to_stage, '') AS to_stage,
     multiIf(c.from_stage = '', 'begin', c.to_stage = '', 'end', any(f.position) = 0 OR any(t.position) = 0, 'other', any(t.position) > any(f.position), 'up', 'down') AS direction,
-    countIf(c.cause_type IN ('event', 'deadline')) AS changes,
-    uniqExactIf(c.customer_id, c.cause_type IN ('event', 'deadline')) AS customers,
-    countIf(c.cause_type = 'event') AS by_event,
-    countIf(c.cause_type = 'deadline') AS by_deadline,
-    countIf(c.cause_type = 'late_event') AS by_late_event,
-    countIf(c.cause_type = 'identity') AS by_identity,
-    countIf(c.cause_type = 'definition') AS by_definition,
-    countIf(c.cause_type IN ('expired', 'erasure')) AS by_end,
-    any(p.closed) AS closed
-FROM {{db}}.period_changes AS c
+    sumIf(c.changes, c.cause IN ('event', 'deadline')) AS changes,
+    sumIf(c.changes, c.cause = 'event') AS by_event,
+    sumIf(c.changes, c.cause = 'deadline') AS by_deadline,
+    sumIf(c.changes, c.cause = 'late_event') AS by_late_event,
+    sumIf(c.changes, c.cause = 'identity') AS by_identity,
+    sumIf(c.changes, c.cause = 'definition') AS by_definition,
+    sumIf(c.changes, c.cause IN ('expired', 'erasure')) AS by_end,
+    CAST(multiIf(c.grain = 'day', period + 1, c.grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
+FROM
+(
+    SELECT model, grain, toDate32(starts_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date, from_stage, to_stage, cause, changes
+    FROM {{db}}.period_transitions
+    WHERE grain IN ('day', 'week', 'month')
+) AS c
 LEFT JOIN {{db}}.model_stages AS f ON f.model = c.model AND f.stage = c.from_stage
 LEFT JOIN {{db}}.model_stages AS t ON t.model = c.model AND t.stage = c.to_stage
-LEFT JOIN {{db}}.kpi_periods AS p ON p.grain = c.grain AND p.period = c.period
-GROUP BY c.model, c.grain, c.period, c.from_stage, c.to_stage
+GROUP BY c.model, c.grain, c.date, c.from_stage, c.to_stage
 SETTINGS join_use_nulls = 0
 COMMENT 'Flow: stage changes from -> to per period. Counted are those of cause event and deadline.';
 
-CREATE OR REPLACE VIEW {{db}}.kpi_stage_population
+CREATE OR REPLACE VIEW {{db}}.kpi_flow_by_hour
 (
     model LowCardinality(String) COMMENT 'Stage model.',
+    hour DateTime64(3, 'UTC') COMMENT 'Start of the hour of effective_at. Hours are kept for some weeks (close_after_ms in settings).',
+    from_stage LowCardinality(Nullable(String)) COMMENT 'Stage left; null for a customer''s first change.',
+    to_stage LowCardinality(Nullable(String)) COMMENT 'Stage entered; null for a customer''s last record.',
+    changes Int64 COMMENT 'Changes in the hour with cause event or deadline.',
+    others Int64 COMMENT 'Changes in the hour with any other cause.'
+)
+AS SELECT
+    model,
+    starts_at AS hour,
+    nullIf(c.from_stage, '') AS from_stage,
+    nullIf(c.to_stage, '') AS to_stage,
+    sumIf(c.changes, c.cause IN ('event', 'deadline')) AS changes,
+    sumIf(c.changes, c.cause NOT IN ('event', 'deadline')) AS others
+FROM {{db}}.period_transitions AS c
+WHERE grain = 'hour'
+GROUP BY model, starts_at, c.from_stage, c.to_stage
+COMMENT 'Flow: stage changes from -> to per hour.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_stage_population
+(
+    model String COMMENT 'Stage model.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
     stage String COMMENT 'Stage of the model.',
     position UInt32 COMMENT 'Place of the stage in the model''s order, worst to best, from 1; 0 if the live definition lacks it.',
     customers UInt64 COMMENT 'Customers in the stage at the end of the period; in the running period, at the clock.',
     share Nullable(Float64) COMMENT 'customers / customers in any stage of the model at that time, 0 to 1; null if there are none.',
-    entered UInt64 COMMENT 'Changes into the stage in the period, of any cause.',
-    left UInt64 COMMENT 'Changes out of the stage in the period, of any cause.',
+    entered Int64 COMMENT 'Changes into the stage in the period, of any cause.',
+    left Int64 COMMENT 'Changes out of the stage in the period, of any cause.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
 AS SELECT
@@ -354,17 +409,7 @@ AS SELECT
     closed
 FROM
 (
-    SELECT
-        model,
-        grain,
-        period,
-        stage,
-        position,
-        entered,
-        left,
-        closed,
-        standing,
-        sum(standing) OVER (PARTITION BY model, grain, period) AS total
+    SELECT *, sum(standing) OVER (PARTITION BY model, grain, period) AS total
     FROM
     (
         SELECT
@@ -376,7 +421,7 @@ FROM
             g.closed AS closed,
             d.entered AS entered,
             d.left AS left,
-            sum(toInt64(d.entered) - toInt64(d.left)) OVER (PARTITION BY g.model, g.grain, g.stage ORDER BY g.period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
+            sum(d.entered - d.left) OVER (PARTITION BY g.model, g.grain, g.stage ORDER BY g.period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
         FROM
         (
             SELECT s.model AS model, s.stage AS stage, s.position AS position, p.grain AS grain, p.period AS period, p.closed AS closed
@@ -387,10 +432,9 @@ FROM
                 (
                     SELECT model, stage, position AS place FROM {{db}}.model_stages
                     UNION ALL
-                    SELECT DISTINCT model, CAST(assumeNotNull(`to`), 'String') AS stage, toUInt32(0) AS place
-                    FROM {{db}}.stage_changes_log
-                    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
-                        AND definition = (SELECT name FROM {{db}}.live_definition) AND `to` IS NOT NULL
+                    SELECT DISTINCT model, to_stage AS stage, toUInt32(0) AS place
+                    FROM {{db}}.period_transitions
+                    WHERE grain = 'month' AND to_stage != ''
                 )
                 GROUP BY model, stage
             ) AS s
@@ -398,35 +442,18 @@ FROM
         ) AS g
         LEFT JOIN
         (
-            -- Counted per date first, so that few rows are left to spread over the grains.
             SELECT
                 model,
-                grain,
-                multiIf(grain = 'day', date, grain = 'week', date - (toDayOfWeek(date) - 1), date - (toDayOfMonth(date) - 1)) AS period,
+                toString(grain) AS grain,
+                toDate32(starts_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
                 stage,
-                sum(into) AS entered,
-                sum(out) AS left
-            FROM
-            (
-                SELECT model, date, stage, into, out
-                FROM
-                (
-                    SELECT
-                        model,
-                        toDate32(effective_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date,
-                        CAST(ifNull(`from`, ''), 'String') AS from_stage,
-                        CAST(ifNull(`to`, ''), 'String') AS to_stage,
-                        count() AS changes
-                    FROM {{db}}.stage_changes
-                    WHERE definition = (SELECT name FROM {{db}}.live_definition)
-                    GROUP BY model, date, from_stage, to_stage
-                )
-                ARRAY JOIN
-                    [to_stage, from_stage] AS stage,
-                    [changes, 0] AS into,
-                    [0, changes] AS out
-            ) AS c
-            CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS each
+                sum(changes * into) AS entered,
+                sum(changes * out) AS left
+            FROM (SELECT * FROM {{db}}.period_transitions WHERE grain IN ('day', 'week', 'month'))
+            ARRAY JOIN
+                [to_stage, from_stage] AS stage,
+                [1, 0] AS into,
+                [0, 1] AS out
             WHERE stage != ''
             GROUP BY model, grain, period, stage
         ) AS d ON d.model = g.model AND d.grain = g.grain AND d.period = g.period AND d.stage = g.stage
@@ -437,7 +464,7 @@ COMMENT 'Population: customers per stage at the end of each period. A row for ev
 
 CREATE OR REPLACE VIEW {{db}}.kpi_churn
 (
-    model LowCardinality(String) COMMENT 'Stage model.',
+    model String COMMENT 'Stage model.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
     at_start UInt64 COMMENT 'Denominator: customers at the start of the period in a stage that is neither churned nor the first of the order.',
@@ -514,7 +541,7 @@ COMMENT 'Churn per period: customers who were in a stage neither churned nor fir
 
 CREATE OR REPLACE VIEW {{db}}.kpi_reactivation
 (
-    model LowCardinality(String) COMMENT 'Stage model.',
+    model String COMMENT 'Stage model.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
     at_start UInt64 COMMENT 'Denominator: customers in a churned or at-risk stage at the start of the period.',
@@ -685,8 +712,8 @@ CREATE OR REPLACE VIEW {{db}}.kpi_totals
     customers UInt64 COMMENT 'Distinct customers who ordered to date.',
     revenue Decimal(38, 4) COMMENT 'Sum of the orders'' values, refunds taken off, in currency.',
     refunded Decimal(38, 4) COMMENT 'What was refunded, in currency.',
-    average_order_value Nullable(Float64) COMMENT 'revenue / orders, in currency.',
-    currency Nullable(String) COMMENT 'Currency of the money; each currency has a row of its own.',
+    average_order_value Float64 COMMENT 'revenue / orders, in currency.',
+    currency LowCardinality(Nullable(String)) COMMENT 'Currency of the money; each currency has a row of its own.',
     first_order DateTime64(3, 'UTC') COMMENT 'Time of the first order.',
     last_order DateTime64(3, 'UTC') COMMENT 'Time of the last order.'
 )
@@ -783,8 +810,8 @@ COMMENT 'New -> second purchase: first buyers of the month with a second order w
 
 CREATE OR REPLACE VIEW {{db}}.kpi_revenue_by_stage
 (
-    model LowCardinality(String) COMMENT 'Stage model.',
-    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    model String COMMENT 'Stage model.',
+    grain LowCardinality(String) COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period of the orders.',
     event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     stage Nullable(String) COMMENT 'Stage the customer was in just before the order; null if the order was the customer''s first event.',
@@ -834,8 +861,8 @@ FROM
                 sum(a.sum) AS money
             FROM {{db}}.aggregates AS a
             WHERE a.definition = (SELECT name FROM {{db}}.live_definition)
-                AND a.measure = 'event' AND a.grain IN ('day', 'week', 'month')
-                AND a.event IN (SELECT event FROM {{db}}.order_items_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation))
+                AND a.measure = 'event' AND a.segment = '' AND a.grain IN ('day', 'week', 'month')
+                AND a.event IN (SELECT event FROM {{db}}.order_items_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation) GROUP BY event)
             GROUP BY of_model, grain, period, event, of_stage
         )
         ARRAY JOIN if(of_model = '',
@@ -847,3 +874,30 @@ FROM
     )
 )
 COMMENT 'Revenue per period by the stage held just before the order.';
+
+CREATE OR REPLACE VIEW {{db}}.kpi_events_by_hour
+(
+    event LowCardinality(String) COMMENT 'Event of the definition.',
+    model LowCardinality(Nullable(String)) COMMENT 'Stage model; null: all customers, whatever their stage.',
+    stage LowCardinality(Nullable(String)) COMMENT 'Stage of the model held just before the event; null in the row of all customers, and before a customer''s first evaluation.',
+    hour DateTime64(3, 'UTC') COMMENT 'Start of the hour of the events. Hours are kept for some weeks (close_after_ms in settings).',
+    occurrences Int64 COMMENT 'Occurrences in the hour.',
+    value Decimal(38, 4) COMMENT 'Sum of their values, refunds taken off, in currency.',
+    currency Nullable(String) COMMENT 'Currency of the live definition.'
+)
+AS SELECT
+    name AS event,
+    nullIf(of_model, '') AS model,
+    nullIf(of_stage, '') AS stage,
+    hour,
+    occurrences,
+    value,
+    (SELECT currency FROM {{db}}.live_definition) AS currency
+FROM
+(
+    SELECT toString(a.event) AS name, toString(a.model) AS of_model, toString(a.stage) AS of_stage, a.period AS hour, sum(a.count) AS occurrences, sum(a.sum) AS value
+    FROM {{db}}.aggregates AS a
+    WHERE a.definition = (SELECT name FROM {{db}}.live_definition) AND a.measure = 'event' AND a.segment = '' AND a.grain = 'hour'
+    GROUP BY a.event, a.model, a.stage, a.period
+)
+COMMENT 'Occurrences and values of events per hour, by the stage held just before.';

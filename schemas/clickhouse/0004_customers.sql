@@ -7,7 +7,7 @@
 CREATE OR REPLACE VIEW {{db}}.orders
 (
     customer_id String COMMENT 'The customer.',
-    event String COMMENT 'Event of the definition that the order counted as, for example purchase.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the order counted as, for example purchase.',
     order_key String COMMENT 'The order: the deduplication key of the event.',
     ordered_at DateTime64(3, 'UTC') COMMENT 'Time of the order.',
     value Nullable(Decimal(18, 4)) COMMENT 'Value of the order, refunds taken off, in the currency of the live definition, at the rate of the order''s local day; null if it is in another currency and rates has none.'
@@ -41,7 +41,7 @@ COMMENT 'One row per order, with its value in the currency of the live definitio
 
 CREATE OR REPLACE VIEW {{db}}.customer_orders
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     customer_id String COMMENT 'The customer.',
     orders UInt64 COMMENT 'Frequency: orders to date.',
     revenue Decimal(38, 4) COMMENT 'Monetary value and lifetime value to date: sum of the orders'' values, refunds taken off, in the currency of the live definition.',
@@ -67,7 +67,7 @@ COMMENT 'Recency, frequency, monetary value, average order value and lifetime va
 
 CREATE OR REPLACE VIEW {{db}}.customer_rfm
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     customer_id String COMMENT 'The customer.',
     orders UInt64 COMMENT 'Frequency: orders to date.',
     revenue Decimal(38, 4) COMMENT 'Monetary value: sum of the orders'' values, refunds taken off, in the currency of the live definition.',
@@ -117,7 +117,7 @@ COMMENT 'RFM scores of every customer with an order.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_rfm
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     recency_score UInt8 COMMENT '5 for the fifth of the customers whose last order is the latest, to 1.',
     frequency_score UInt8 COMMENT '5 for the fifth with the most orders, to 1.',
     monetary_score UInt8 COMMENT '5 for the fifth with the greatest revenue, to 1.',
@@ -147,7 +147,7 @@ COMMENT 'RFM: customers per score of recency, frequency and monetary value.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_lifetime_value
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     cohort Date32 COMMENT 'Month of the first order ever, by its first local date, in the time zone of the live definition.',
     first_buyers UInt64 COMMENT 'Denominator: customers whose first order ever lies in the month.',
     revenue_30 Nullable(Decimal(38, 4)) COMMENT 'Net revenue of their orders at most 30 days of 24 hours after the first, the first included; null until the cohort closes: 30 days after its month at the clock.',
@@ -199,7 +199,7 @@ COMMENT 'Lifetime value: net revenue per first buyer 30, 90 and 365 days after t
 
 CREATE OR REPLACE VIEW {{db}}.kpi_retention
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     grain String COMMENT 'week (from Monday) or month, in the time zone of the live definition.',
     cohort Date32 COMMENT 'First local date of the period of the first order ever.',
     n UInt32 COMMENT 'How many periods later; 0 is the cohort''s own.',
@@ -260,7 +260,7 @@ COMMENT 'Retention by cohort: first buyers of the period with an order in the n-
 
 CREATE OR REPLACE VIEW {{db}}.baskets
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     basket String COMMENT 'order: the products of one order; customer: those of all orders of a customer.',
     products Array(String) COMMENT 'Its different products, 1 to 100 of them, sorted.'
 )
@@ -281,7 +281,7 @@ COMMENT 'Different products of each order, and of each customer.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_bought_together
 (
-    event String COMMENT 'Event of the definition that the orders counted as.',
+    event LowCardinality(String) COMMENT 'Event of the definition that the orders counted as.',
     basket String COMMENT 'order: bought in one order; customer: bought by one customer, in one order or several.',
     product String COMMENT 'Product bought.',
     other String COMMENT 'Product also bought.',

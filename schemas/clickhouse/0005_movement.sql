@@ -5,7 +5,7 @@
 
 CREATE OR REPLACE VIEW {{db}}.kpi_stage_moves
 (
-    model LowCardinality(String) COMMENT 'Stage model.',
+    model String COMMENT 'Stage model.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
     from_stage Nullable(String) COMMENT 'Stage at the start of the period; null for customers who began in it.',
@@ -46,7 +46,7 @@ COMMENT 'From stage at the start of each period to stage at its end: the links o
 
 CREATE OR REPLACE VIEW {{db}}.kpi_stage_retention
 (
-    model String COMMENT 'Stage model.',
+    model LowCardinality(String) COMMENT 'Stage model.',
     grain String COMMENT 'week (from Monday) or month, in the time zone of the live definition.',
     cohort Date32 COMMENT 'First local date of the period in which the customers first entered a stage that is neither churned nor the first of the order.',
     n UInt32 COMMENT 'How many periods later; 0 is the cohort''s own.',
@@ -117,7 +117,7 @@ COMMENT 'Retention by cohort and stage: customers still, or again, in a stage ne
 
 CREATE OR REPLACE VIEW {{db}}.kpi_segment_population
 (
-    segment String COMMENT 'Segment; country=FR for one of many values.',
+    segment LowCardinality(String) COMMENT 'Segment; country=FR for one of many values.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
     customers UInt64 COMMENT 'Customers in the segment at the end of the period; in the running period, at the clock. Segments overlap: they do not add up.',

@@ -46,6 +46,7 @@ type Statement struct {
 	extra   []string   // other definitions between the columns: PROJECTION, INDEX, CONSTRAINT
 	clauses []clause   // of a table: ENGINE, PARTITION BY, … and COMMENT
 	text    string     // the whole, with placeholders
+	query   string     // what a view selects
 	table   *Statement // of AddColumn: that which makes the table
 }
 
@@ -173,12 +174,16 @@ func (s *Statement) parseRest(rest string) error {
 	return s.parseClauses(rest)
 }
 
+// Select is what a view selects, with placeholders.
+func (s *Statement) Select() string { return s.query }
+
 func (s *Statement) parseView(rest string) error {
 	at := strings.LastIndex(rest, "\nCOMMENT ")
 	if !strings.HasPrefix(rest, "AS ") || at < 0 {
 		return fmt.Errorf("view %s: want AS … and, on a line of its own, COMMENT", s.Name)
 	}
 	var err error
+	s.query = rest[len("AS "):at]
 	s.Comment, err = unquote(rest[at+len("\nCOMMENT "):])
 	if err != nil {
 		return fmt.Errorf("view %s: %w", s.Name, err)

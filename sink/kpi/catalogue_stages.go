@@ -18,7 +18,7 @@ func stageKPIs() []KPI {
 			Name: "flow", Title: "Flow between stages", Group: everyModel, View: "kpi_flow",
 			Meaning:   "Stage changes from one stage to another per period, of cause event and deadline. Corrections by late events, merges and new definitions have columns of their own.",
 			Numerator: "changes from one stage to another by an event or a deadline", Time: "in the period", Unit: "changes",
-			Query: `SELECT model, period, from_stage, to_stage, direction, changes, customers, by_event, by_deadline, by_late_event, by_identity, by_definition, by_end, closed FROM {{db}}.kpi_flow` +
+			Query: `SELECT model, period, from_stage, to_stage, direction, changes, by_event, by_deadline, by_late_event, by_identity, by_definition, by_end, closed FROM {{db}}.kpi_flow` +
 				whereGrain + ` ORDER BY model, from_stage NULLS FIRST, to_stage NULLS LAST, period`,
 			layout: layout{split: "model", group: []string{"from_stage", "to_stage", "direction"}, down: "period", value: "changes"},
 		},

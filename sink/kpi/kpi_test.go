@@ -74,6 +74,8 @@ func compare(t *testing.T, d *sinktest.Database, o *oracle, parts bool) {
 		{"stage_intervals", "*", o.intervals()},
 		{"kpi_stage_population", "*", o.population()},
 		{"kpi_flow", "*", o.flow()},
+		{"kpi_flow_by_hour", "*", o.flowByHour()},
+		{"kpi_events_by_hour", "*", o.eventsByHour()},
 		{"kpi_churn", "*", o.churn()},
 		{"kpi_reactivation", "*", o.reactivation()},
 		{"kpi_time_in_stage", "*", o.timeInStage()},

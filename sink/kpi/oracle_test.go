@@ -179,17 +179,13 @@ func (o *oracle) flow() string {
 	o.each(func(m *sinktest.Model, g record.Grain, p span) {
 		type edge struct{ from, to string }
 		by := map[edge]map[record.CauseType]int{}
-		who := map[edge]map[string]bool{}
-		for customer, changes := range o.people[m.Name] {
+		for _, changes := range o.people[m.Name] {
 			for _, c := range in(changes, p) {
 				e := edge{c.From, c.To}
 				if by[e] == nil {
-					by[e], who[e] = map[record.CauseType]int{}, map[string]bool{}
+					by[e] = map[record.CauseType]int{}
 				}
 				by[e][c.Cause.Type]++
-				if c.Cause.Type == record.CauseEvent || c.Cause.Type == record.CauseDeadline {
-					who[e][customer] = true
-				}
 			}
 		}
 		for e, n := range by {
@@ -202,7 +198,7 @@ func (o *oracle) flow() string {
 			case slices.Index(m.Order, e.to) > slices.Index(m.Order, e.from):
 				direction = "up"
 			}
-			out.add(m.Name, string(g), o.date(p.start), null(e.from), null(e.to), direction, n[record.CauseEvent]+n[record.CauseDeadline], len(who[e]),
+			out.add(m.Name, string(g), o.date(p.start), null(e.from), null(e.to), direction, n[record.CauseEvent]+n[record.CauseDeadline],
 				n[record.CauseEvent], n[record.CauseDeadline], n[record.CauseLateEvent], n[record.CauseIdentity], n[record.CauseDefinition],
 				n[record.CauseExpired]+n[record.CauseErasure], o.closed(p))
 		}

@@ -88,6 +88,7 @@ func New(seed uint64, zone *time.Location, size Size) *History {
 		h.profile(rng, customer, c)
 	}
 	h.aggregate()
+	h.aggregateChanges()
 	for lane := range int32(Lanes) {
 		h.Settings = append(h.Settings, record.Settings{
 			Lane: lane, Since: instant.None, Activity: "all", SessionGap: 30 * time.Minute, CloseAfter: 35 * day, Closed: instant.None,
@@ -282,7 +283,8 @@ func (h *History) Period(t instant.Instant, grain record.Grain) time.Time {
 	y, m, d := local.Date()
 	switch grain {
 	case record.Hour:
-		return local.Truncate(time.Hour)
+		into := time.Duration(local.Minute())*time.Minute + time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
+		return local.Add(-into)
 	case record.Week:
 		d -= (int(local.Weekday()) + 6) % 7
 	case record.Month:
@@ -303,7 +305,7 @@ func (h *History) aggregate() {
 	at := map[key]int{}
 	for i := range h.Orders {
 		o := &h.Orders[i]
-		for _, grain := range []record.Grain{record.Day, record.Week, record.Month} {
+		for _, grain := range []record.Grain{record.Hour, record.Day, record.Week, record.Month} {
 			keys := []key{{}}
 			for _, s := range o.Stages { // none at a customer's first event: the stream gives only the total
 				keys = append(keys, key{model: s.Model, stage: s.Stage})
@@ -321,6 +323,30 @@ func (h *History) aggregate() {
 				h.Aggregates[n].Count++
 				h.Aggregates[n].Sum += o.Net()
 			}
+		}
+	}
+}
+
+// aggregateChanges counts the stage changes as the stream would.
+func (h *History) aggregateChanges() {
+	at := map[record.Aggregate]int{} // by itself, without what is counted
+	for i := range h.Changes {
+		c := &h.Changes[i]
+		if c.Kind != record.StageChange {
+			continue
+		}
+		for _, grain := range []record.Grain{record.Hour, record.Day, record.Week, record.Month} {
+			k := record.Aggregate{
+				Definition: h.Definition, Lane: lane(c.CustomerID), Measure: record.MeasureTransition, Grain: grain, Period: instant.Of(h.Period(c.EffectiveAt, grain)),
+				Model: c.Model, From: c.From, To: c.To, Cause: c.Cause.Type,
+			}
+			n, ok := at[k]
+			if !ok {
+				n = len(h.Aggregates)
+				at[k] = n
+				h.Aggregates = append(h.Aggregates, k)
+			}
+			h.Aggregates[n].Count++
 		}
 	}
 }

@@ -19,10 +19,12 @@ COMMENT 'Which generation the views show: one row for each switch.';
 CREATE TABLE IF NOT EXISTS lapwing.stage_changes_log_local ON CLUSTER 'main'
 (
     …
+    PROJECTION range (SELECT _generation, count(), min(effective_at), max(effective_at) GROUP BY _generation)
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/stage_changes_log_local', '{replica}', _version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, model, customer_id, effective_at, sequence, id)
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.stage_changes_log ON CLUSTER 'main'
@@ -35,10 +37,12 @@ COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes
 CREATE TABLE IF NOT EXISTS lapwing.segment_changes_log_local ON CLUSTER 'main'
 (
     …
+    PROJECTION range (SELECT _generation, count(), min(effective_at), max(effective_at) GROUP BY _generation)
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/segment_changes_log_local', '{replica}', _version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, segment, customer_id, effective_at, sequence, id)
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.segment_changes_log ON CLUSTER 'main'
@@ -99,10 +103,12 @@ COMMENT 'Profiles as read from Kafka, older versions and tombstones included: qu
 CREATE TABLE IF NOT EXISTS lapwing.activity_log_local ON CLUSTER 'main'
 (
     …
+    PROJECTION range (SELECT _generation, count(), min(event_time), max(event_time) GROUP BY _generation)
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/activity_log_local', '{replica}', _version)
 PARTITION BY _generation
 ORDER BY (_generation, toDate32(event_time), event, customer_id, event_time, _topic, _partition, _offset)
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.activity_log ON CLUSTER 'main'
@@ -115,10 +121,12 @@ COMMENT 'Accepted messages as read from Kafka, repeats included: query activity 
 CREATE TABLE IF NOT EXISTS lapwing.order_items_log_local ON CLUSTER 'main'
 (
     …
+    PROJECTION events (SELECT _generation, event, count() GROUP BY _generation, event)
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/order_items_log_local', '{replica}', _version)
 PARTITION BY _generation
 ORDER BY (_generation, event, customer_id, order_key, ordered_at, item)
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.order_items_log ON CLUSTER 'main'
@@ -182,7 +190,7 @@ CREATE TABLE IF NOT EXISTS lapwing.aggregates_log_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/aggregates_log_local', '{replica}', _version)
 PARTITION BY _generation
-ORDER BY (_generation, definition, measure, grain, model, event, stage, `from`, `to`, cause, segment, platform, period, lane)
+ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.aggregates_log ON CLUSTER 'main'
@@ -368,7 +376,19 @@ CREATE OR REPLACE VIEW lapwing.period_changes ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.period_transitions ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.kpi_flow ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_flow_by_hour ON CLUSTER 'main'
 (
     …
 )
@@ -417,6 +437,12 @@ CREATE OR REPLACE VIEW lapwing.kpi_new_to_second ON CLUSTER 'main'
 AS SELECT …;
 
 CREATE OR REPLACE VIEW lapwing.kpi_revenue_by_stage ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.kpi_events_by_hour ON CLUSTER 'main'
 (
     …
 )
