@@ -62,6 +62,7 @@ base.yaml and base.truth.json. Files that are there already are never overwritte
 	flags.StringVarP(&f.output, "output", "o", "-", "the `FILE` to write, packed if it ends in .gz or .zst; - for standard output")
 	flags.StringVar(&f.truth, "truth", "", "the `FILE` for the truth, as JSON (default beside the output)")
 	flags.StringVar(&f.definition, "definition", "", "the `FILE` for the definition (default beside the output)")
+	flags.Float64Var(&s.Strength, "strength", s.Strength, "how strong campaigns are: 1 as they are set, 0 not at all, so that each is an A/A test")
 	flags.Float64Var(&s.Late, "late", s.Late, "the share of messages that come late")
 	flags.DurationVar(&s.Lateness, "lateness", s.Lateness, "by how much at most; the definition waits for them so long")
 	flags.Float64Var(&s.Duplicates, "duplicates", s.Duplicates, "the share of messages that come twice")

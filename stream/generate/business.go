@@ -135,12 +135,12 @@ type cell struct {
 
 // probability that a customer of the cell reaches the goal; cells beyond the last are the
 // rest, variant is empty in the holdout.
-func (e *effect) probability(g *goalEffect, of int, variant string) float64 {
+func (e *effect) probability(g *goalEffect, of int, variant string, strength float64) float64 {
 	c := cell{base: 1, lift: 1}
 	if of < len(e.cells) {
 		c = e.cells[of]
 	}
-	return g.base*c.base + g.lift[variant]*c.lift
+	return g.base*c.base + strength*g.lift[variant]*c.lift
 }
 
 // cellOf is the cell of who was in these stages and segments.

@@ -11,6 +11,7 @@ func media() *business {
 		visits: 0.14, shape: 0.6, stopsA: 1, stopsB: 14, sleepDays: 150, mornings: 0.4,
 		arrive: func(c *customer) {
 			if c.chance(0.25) {
+				c.subscribed = true
 				c.then(subscribed, 0, 0)
 			}
 		},
@@ -83,7 +84,7 @@ func subscriptionFollows(ends float64) func(*customer, *message) {
 	return func(c *customer, m *message) {
 		switch m.kind {
 		case subscribed, renewed:
-			c.subscribed = true
+			c.subscribed, c.hasTrial = true, true // trials are for those who never were subscribers
 			next := renewed
 			if c.chance(ends) {
 				next = subscriptionEnded

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"lapwing/schemas/event"
+	"lapwing/schemas/record"
 	"lapwing/stream/lifecycle"
 )
 
@@ -38,6 +39,8 @@ type customer struct {
 	planned plan
 	gates   []gate
 
+	enrolments map[int]*enrolment // by campaign
+
 	// What the scripts remember.
 	visitsMade int
 	orders     uint32
@@ -57,6 +60,7 @@ type customer struct {
 	line    []byte
 
 	emitted []message
+	records []record.Record // of campaigns, if they are asked for
 	tally   tally
 }
 
@@ -94,8 +98,9 @@ func (c *customer) begin(number uint32) {
 	b := c.w.business
 	*c = customer{
 		w: c.w, random: c.random, number: number, planned: c.planned[:0], gates: c.gates[:0],
-		decoder: c.decoder, line: c.line, emitted: c.emitted[:0], tally: c.tally, out: c.out,
+		enrolments: c.enrolments, decoder: c.decoder, line: c.line, emitted: c.emitted[:0], records: c.records[:0], tally: c.tally, out: c.out,
 	}
+	clear(c.enrolments)
 	c.random.begin(c.w.settings.Seed, uint64(number))
 	c.persona = c.w.persona(number)
 	c.morning = c.chance(b.mornings)

@@ -3,6 +3,7 @@
 package generate
 
 import (
+	"slices"
 	"time"
 
 	"lapwing/schemas/instant"
@@ -14,6 +15,7 @@ type campaign struct {
 	name          string
 	journey, step string
 	variants      []arm
+	rounds        bool // customers are assigned again
 	goals         []goal
 	effect        *effect // nil: it changes nothing, and nothing of it is set
 }
@@ -30,6 +32,12 @@ type goal struct {
 	name   string
 	within time.Duration
 	effect *goalEffect
+}
+
+// probability that a customer of a cell reaches a goal in an arm; variant is empty in the
+// holdout.
+func (w *World) probability(ca *campaign, g *goal, cell int, variant string) float64 {
+	return ca.effect.probability(g.effect, cell, variant, w.settings.Strength)
 }
 
 // fold lets the real evaluator see a message, and begins the experiments that come of it.
@@ -50,9 +58,19 @@ func (c *customer) advance(at int64) {
 	c.take()
 }
 
+// finish fires what is due at the end.
+func (c *customer) finish() {
+	c.w.model.Finish(&c.state, c.user, instant.Instant(c.w.end), &c.out)
+	c.take()
+}
+
 func (c *customer) take() {
 	for i := range c.out.Records {
-		if r := &c.out.Records[i]; r.Kind == record.Assignment {
+		r := &c.out.Records[i]
+		if c.w.keepRecords && (r.Kind == record.Assignment || r.Kind == record.Conversion) {
+			c.records = append(c.records, *r)
+		}
+		if r.Kind == record.Assignment {
 			c.assigned(r)
 		}
 	}
@@ -77,12 +95,15 @@ func (c *customer) assigned(r *record.Record) {
 			variant = i
 		}
 	}
-	of := ca.effect.cellOf(func(segment string) bool { return wasIn(r, segment) })
+	// One draw for all goals and rounds: who would have done the lesser without a message
+	// does it with one, too, and the message makes the difference for those in between.
+	e := c.enrolments[number]
+	if e == nil {
+		e = &enrolment{cell: ca.effect.cellOf(func(segment string) bool { return wasIn(r, segment) }), u: c.Float64()}
+		c.enrolments[number] = e
+	}
 
 	sent := at + int64(c.w.settings.Lateness/time.Millisecond) + c.between(5*minute, 90*minute)
-	// One draw for all goals: who would have done the lesser without a message does it with
-	// one, too, and the message makes the difference for those in between.
-	u := c.Float64()
 	persuaded, first, after := false, never, sent+hour
 	for i := range ca.goals {
 		g := &ca.goals[i]
@@ -90,7 +111,7 @@ func (c *customer) assigned(r *record.Record) {
 			continue
 		}
 		within := int64(g.within / time.Millisecond)
-		reached := u < ca.effect.probability(g.effect, of, r.Variant)
+		reached := e.u < c.w.probability(ca, g, e.cell, r.Variant)
 		c.gates = append(c.gates, gate{act: g.effect.act, until: at + within, once: g.effect.once})
 		if reached {
 			x := c.Float64()
@@ -98,14 +119,45 @@ func (c *customer) assigned(r *record.Record) {
 			c.later(promise, 0, noKind, uint32(g.effect.act))
 			after = promise + 10*minute
 			first = min(first, promise)
-			persuaded = persuaded || u >= ca.effect.probability(g.effect, of, "")
+			persuaded = persuaded || e.u >= c.w.probability(ca, g, e.cell, "")
 		}
 		if at+within < c.w.end {
-			c.tally.add(r, number, i, of, variant, reached)
+			c.count(r, tallyKey{campaign: int16(number), goal: int16(i), cell: int16(e.cell), variant: int16(variant)}, reached)
 		}
 	}
 	if variant >= 0 {
 		c.expose(number, variant, sent, persuaded, first)
+	}
+}
+
+// enrolment is a customer in a campaign: what was drawn at the first assignment holds for
+// all rounds. So the probability that a customer reaches the goal in any of them is that of
+// one, however many there are.
+type enrolment struct {
+	cell    int
+	u       float64
+	counted []tallyKey // with rounds: a customer counts once in each segment
+}
+
+// count counts an assignment whose window closes before the end, under each segment.
+func (c *customer) count(r *record.Record, k tallyKey, reached bool) {
+	one := func(segment string) {
+		k.segment = segment
+		if c.w.campaigns[k.campaign].rounds {
+			e := c.enrolments[int(k.campaign)]
+			if slices.Contains(e.counted, k) {
+				return
+			}
+			e.counted = append(e.counted, k)
+		}
+		c.tally.count(k, reached)
+	}
+	one("")
+	for _, s := range r.Segments {
+		one(s)
+	}
+	for _, s := range r.Stages {
+		one(s.Model + "=" + s.Stage)
 	}
 }
 

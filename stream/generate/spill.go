@@ -20,7 +20,7 @@ const (
 	// blockBytes is what one bucket collects before it is put away.
 	blockBytes = 512 * wireBytes
 	// keptBytes is how much is kept in memory; what comes beyond it goes to a file.
-	keptBytes = 128 << 20
+	keptBytes = 64 << 20
 )
 
 // spill sorts messages by time with bounded memory: into buckets first, of which each is

@@ -2,8 +2,6 @@
 
 package generate
 
-import "lapwing/schemas/record"
-
 // tallyKey is one arm of one goal, of the customers of one cell in one targeted segment.
 type tallyKey struct {
 	segment        string // empty for everyone; a segment, or model=stage
@@ -11,25 +9,13 @@ type tallyKey struct {
 	cell, variant  int16 // variant -1: the holdout
 }
 
-// tallied is how many were assigned whose window has closed, and of how many the goal
-// was promised.
+// tallied is how many customers were assigned whose window has closed, and of how many the
+// goal was promised.
 type tallied struct{ assigned, reached int64 }
 
-// tally counts assignments. Whole numbers alone, so that the order in which customers are
+// tally counts customers. Whole numbers alone, so that the order in which customers are
 // counted makes no difference.
 type tally map[tallyKey]tallied
-
-func (t tally) add(r *record.Record, campaign, goal, cell, variant int, reached bool) {
-	k := tallyKey{campaign: int16(campaign), goal: int16(goal), cell: int16(cell), variant: int16(variant)}
-	t.count(k, reached)
-	for _, k.segment = range r.Segments {
-		t.count(k, reached)
-	}
-	for _, s := range r.Stages {
-		k.segment = s.Model + "=" + s.Stage
-		t.count(k, reached)
-	}
-}
 
 func (t tally) count(k tallyKey, reached bool) {
 	n := t[k]

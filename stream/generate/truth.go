@@ -18,6 +18,7 @@ type Truth struct {
 	Start     string    `json:"start"`
 	End       string    `json:"end"`
 	Lateness  string    `json:"lateness"`
+	Strength  float64   `json:"strength"`
 	Lines     int64     `json:"lines"`
 	Note      string    `json:"note"`
 	Goals     []GoalSet `json:"goals"`
@@ -25,9 +26,12 @@ type Truth struct {
 
 // GoalSet is one goal of one campaign whose outcome was set.
 type GoalSet struct {
-	Campaign string       `json:"campaign"`
-	Goal     string       `json:"goal"`
-	Within   string       `json:"within"`
+	Campaign string `json:"campaign"`
+	Goal     string `json:"goal"`
+	Within   string `json:"within"`
+	// By are the targeted segments that the effect was made to differ by: of several that
+	// a customer was in the first counts. In all others it is a mean over these.
+	By       []string     `json:"by"`
 	Segments []SegmentSet `json:"segments"`
 }
 
@@ -49,14 +53,14 @@ type ArmSet struct {
 	Converted   int64   `json:"converted"`
 }
 
-const truthNote = "Only assignments whose window closed before the end. Probabilities are the means over all customers assigned in the segment; converted is what chance made of them."
+const truthNote = "Customers, of whom at least one window closed before the end. Probabilities are the means over all customers assigned in the segment; converted is what chance made of them."
 
 // truth puts what was counted into words.
 func (w *World) truth(total tally, lines int64) *Truth {
 	s := &w.settings
 	t := &Truth{
 		Preset: s.Preset, Customers: s.Customers, Days: s.Days, Seed: s.Seed, Lines: lines, Note: truthNote,
-		Start: s.Start.String(), End: instant.Instant(w.end).String(), Lateness: duration(s.Lateness),
+		Start: s.Start.String(), End: instant.Instant(w.end).String(), Lateness: duration(s.Lateness), Strength: s.Strength,
 	}
 	for n := range w.campaigns {
 		ca := &w.campaigns[n]
@@ -65,7 +69,10 @@ func (w *World) truth(total tally, lines int64) *Truth {
 			if g.effect == nil {
 				continue
 			}
-			set := GoalSet{Campaign: ca.name, Goal: g.name, Within: duration(g.within), Segments: []SegmentSet{}}
+			set := GoalSet{Campaign: ca.name, Goal: g.name, Within: duration(g.within), By: []string{}, Segments: []SegmentSet{}}
+			for _, c := range ca.effect.cells {
+				set.By = append(set.By, c.segment)
+			}
 			for _, segment := range total.segments(n, i) {
 				set.Segments = append(set.Segments, w.segmentSet(total, n, i, segment))
 			}
@@ -89,7 +96,7 @@ func (t tally) segments(campaign, goal int) []string {
 
 func (w *World) segmentSet(total tally, campaign, goal int, segment string) SegmentSet {
 	ca := &w.campaigns[campaign]
-	g := ca.goals[goal].effect
+	g := &ca.goals[goal]
 	set := SegmentSet{Segment: segment}
 	key := tallyKey{segment: segment, campaign: int16(campaign), goal: int16(goal)}
 	cells := make([]int64, len(ca.effect.cells)+1)
@@ -115,11 +122,25 @@ func (w *World) segmentSet(total tally, campaign, goal int, segment string) Segm
 			name = *arm.Variant
 		}
 		for of, n := range cells {
-			arm.Probability += float64(n) / float64(max(set.Assigned, 1)) * ca.effect.probability(g, of, name)
+			arm.Probability += float64(n) / float64(max(set.Assigned, 1)) * w.probability(ca, g, of, name)
 		}
 		arm.Effect = arm.Probability - set.Arms[0].Probability
 	}
 	return set
+}
+
+// Varied is, of the goals whose effect differs by targeted segment, the one of which most
+// customers are known; nil if there is none.
+func (t *Truth) Varied() *GoalSet {
+	var varied *GoalSet
+	most := int64(0)
+	for i := range t.Goals {
+		// The first segment is everyone.
+		if g := &t.Goals[i]; len(g.By) > 0 && len(g.Segments) > 0 && g.Segments[0].Assigned > most {
+			varied, most = g, g.Segments[0].Assigned
+		}
+	}
+	return varied
 }
 
 // Find is the truth of one arm in one targeted segment; ok is false if nobody was assigned

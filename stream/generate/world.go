@@ -25,6 +25,9 @@ type Settings struct {
 	// definition waits for: so the records are those of the messages in time.
 	Late     float64
 	Lateness time.Duration
+	// Strength is how strong campaigns are: 1 as they are set, 0 not at all, so that each is
+	// an A/A test.
+	Strength float64
 	// Duplicates is the share of messages that arrive twice, Bad that of those beside
 	// which one comes that cannot be used.
 	Duplicates, Bad float64
@@ -40,7 +43,7 @@ const (
 func DefaultSettings() Settings {
 	start := time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 	return Settings{
-		Preset: "e-commerce", Customers: 10_000, Days: 180, Seed: 1, Start: instant.Of(start),
+		Preset: "e-commerce", Customers: 10_000, Days: 180, Seed: 1, Start: instant.Of(start), Strength: 1,
 		Late: 0.01, Lateness: time.Hour, Duplicates: 0.005,
 	}
 }
@@ -68,6 +71,9 @@ func (s *Settings) Validate() error {
 		if !(share.value >= 0 && share.value <= 1) { // NaN, too
 			refuse("%s %v: want a share from 0 to 1", share.name, share.value)
 		}
+	}
+	if !(s.Strength >= 0 && s.Strength <= 2) {
+		refuse("strength %v: want 0 to 2", s.Strength)
 	}
 	if s.Lateness < 0 || s.Lateness > 24*time.Hour {
 		refuse("lateness %s: want 0 to 24h", s.Lateness)
@@ -97,6 +103,8 @@ type World struct {
 	campaigns      []campaign
 	campaignNumber map[string]int
 
+	keepRecords bool // of campaigns
+
 	keptBytes  int64 // of the messages, in memory
 	blockBytes int
 }
@@ -109,7 +117,7 @@ func New(s Settings) (*World, error) {
 	w := &World{settings: s, business: businessOf(s.Preset), campaignNumber: map[string]int{}, keptBytes: keptBytes, blockBytes: blockBytes}
 	w.start = int64(s.Start)
 	w.end = w.start + int64(s.Days)*day
-	timely, err := presets.Find(s.Preset) // without its campaigns: the fold does not run them yet
+	timely, err := presets.WithCampaigns(s.Preset)
 	if err != nil {
 		return nil, err
 	}
@@ -131,14 +139,16 @@ func (w *World) Definition() []byte { return w.source }
 // End is the instant at which the base ends: no message is of it or later.
 func (w *World) End() instant.Instant { return instant.Instant(w.end) }
 
-// withLateness adds the line behind that of `dedupe`, which every preset has.
+// withLateness adds what waiting takes behind the line of `dedupe`, which every preset has.
 func withLateness(source []byte, lateness time.Duration) []byte {
 	if lateness == 0 {
 		return source
 	}
 	before, rest, _ := strings.Cut(string(source), "\ndedupe:")
 	line, after, _ := strings.Cut(rest, "\n")
-	return []byte(before + "\ndedupe:" + line + "\nlateness: " + duration(lateness) + "          # messages may come late by so much; they are waited for\n" + after)
+	return []byte(before + "\ndedupe:" + line +
+		"\nlateness: " + duration(lateness) + "          # messages may come late by so much; they are waited for" +
+		"\nlimits: {held: 1000, held_bytes: 256KiB} # of a customer's messages that wait: far more than one sends in that time\n" + after)
 }
 
 // duration is d as definitions write it.
@@ -155,7 +165,7 @@ func duration(d time.Duration) string {
 func (w *World) readCampaigns(def *definition.Definition) {
 	for i := range def.Campaigns {
 		d := &def.Campaigns[i]
-		ca := campaign{name: d.Name.Value, journey: d.Journey.Value, step: d.Step.Value}
+		ca := campaign{name: d.Name.Value, journey: d.Journey.Value, step: d.Step.Value, rounds: d.Every > 0}
 		for j := range w.business.effects {
 			if e := &w.business.effects[j]; e.campaign == ca.name {
 				ca.effect = e

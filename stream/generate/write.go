@@ -12,6 +12,7 @@ import (
 
 	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
 )
 
 // portion is how many customers are lived at a time by one goroutine.
@@ -48,10 +49,29 @@ func (w *World) Each(ctx context.Context, line func(*Line) error, progress func(
 	return w.truth(total, s.messages), nil
 }
 
+// Records lives the lives of all customers without a line of text, and passes on what the
+// fold says of campaigns: assignments and conversions, a customer's in order, from one
+// goroutine. A record is valid until the function returns.
+func (w *World) Records(each func(*record.Record) error) (*Truth, error) {
+	keeping := *w
+	keeping.keepRecords = true
+	c := keeping.newCustomer()
+	for n := range w.settings.Customers {
+		c.live(uint32(n))
+		c.finish()
+		for i := range c.records {
+			if err := each(&c.records[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w.truth(c.tally, 0), nil
+}
+
 // newCustomer is somebody to be lived by one goroutine.
 func (w *World) newCustomer() *customer {
 	return &customer{
-		w: w, random: newRandom(), tally: tally{},
+		w: w, random: newRandom(), tally: tally{}, enrolments: map[int]*enrolment{},
 		decoder: event.NewDecoder(w.model.Projection(), event.DefaultLimits()),
 	}
 }
