@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -24,7 +24,6 @@ import (
 	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/presets"
-	"lapwing/schemas/samples"
 	"lapwing/schemas/topics"
 	"lapwing/sink"
 	"lapwing/sink/writer"
@@ -43,32 +42,32 @@ func (a *app) demoCommand() *cobra.Command {
 	var keep bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "The whole of it on this machine, over a real purchase history",
+		Short: "The whole of it on this machine, over a real purchase history or a made-up base",
 		Long: `Starts a Kafka-protocol broker and the real ClickHouse engine on loopback, sends them
-the purchases of 23,570 customers of the music shop CDNOW (January 1997 to June 1998), runs stream
-and sink over them, and shows how many customers are in which stage, how they move, and
-the KPIs. The first run fetches ClickHouse's library once.
+what customers did, runs stream and sink over it, and shows how many customers are in which
+stage, how they move, what campaigns changed, and the KPIs. The first run fetches
+ClickHouse's library once.
+
+By itself it shows the purchases of 23,570 customers of the music shop CDNOW (January 1997
+to June 1998), which are real; no mail was ever sent there, so the campaign is an A/A test.
+With another preset it shows a base that ` + "`lapwing generate`" + ` makes, with campaigns whose
+effects are known, and what was set beside what was found.
 
 Everything is gone at the end, unless --keep leaves it up to play with.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), preset, keep) },
 	}
-	c.Flags().StringVar(&preset, "preset", "customer-value", "the `PRESET` to show")
+	c.Flags().StringVar(&preset, "preset", "customer-value", "the `PRESET` to show: "+strings.Join(demoPresets(), ", "))
 	c.Flags().BoolVar(&keep, "keep", false, "leave everything up until Ctrl-C, and say what to try")
 	return c
 }
 
-// demoPresets are the presets that the demo's data, purchases alone, say something about.
-var demoPresets = []string{"customer-value", "customer-value-rhythm"}
-
 func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
+	preset = presetNamed(preset)
 	if _, err := presets.Find(preset); err != nil {
 		return usageError("--preset: %w", err)
 	}
-	if !slices.Contains(demoPresets, preset) {
-		return usageError("the demo's data are purchases alone, and preset %s reads visits and other events, too: it shows %s", preset, strings.Join(demoPresets, ", "))
-	}
-	model, _, err := a.loadDefinition(ctx, "preset:"+preset)
+	base, err := newDemoBase(preset, demoCustomers)
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,10 @@ func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove the demo's folder: %w", removeErr))
 		}
 	}()
-	d := &demo{app: a, def: model.Definition(), folder: folder, show: newDemoScreen(a)}
+	d := &demo{app: a, base: base, folder: folder, show: newDemoScreen(a)}
+	if d.def, err = base.definition(); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	err = d.run(ctx, keep)
 	if ctx.Err() != nil {
@@ -93,12 +95,13 @@ func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
 // demo is a whole deployment in one process tree.
 type demo struct {
 	app    *app
+	base   *demoBase
 	def    *definition.Definition
 	folder string
 	show   *demoScreen
 
-	purchases  []samples.Purchase
-	latest     instant.Instant
+	sent       int64           // messages
+	latest     instant.Instant // where the clock ends
 	broker     *embedded.Broker
 	clickhouse *embedded.ClickHouse
 	conn       driver.Conn
@@ -108,7 +111,7 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context, keep bool) error {
-	d.show.title()
+	d.show.title(d.base.title)
 	if err := d.start(ctx); err != nil {
 		return err
 	}
@@ -127,7 +130,7 @@ func (d *demo) run(ctx context.Context, keep bool) error {
 			return err
 		}
 		if !keep {
-			d.show.whatNext()
+			d.show.whatNext(d)
 			return nil
 		}
 		d.show.kept(d)
@@ -173,7 +176,7 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	d.show.done("ClickHouse", "the real engine, on "+d.clickhouse.HTTPAddr+" (HTTP) and "+d.clickhouse.NativeAddr+" (native)")
-	d.show.done("events", fmt.Sprintf("%s purchases, 1 January 1997 to %s, in topic %s", grouped(int64(len(d.purchases))), inWords(d.latest, time.UTC), demoInput))
+	d.show.done("events", fmt.Sprintf("%s %s, in topic %s", grouped(d.sent), d.base.told, demoInput))
 
 	var err error
 	if d.worker, err = stream.NewWorker(d.config, d.def, stream.Deps{Log: log}); err != nil {
@@ -207,14 +210,9 @@ func (d *demo) startBroker(log *zap.Logger) error {
 	return nil
 }
 
-// produce sends the purchases in time order, then ends every source at the latest time.
+// produce sends all messages in order of arrival, then ends every source.
 func (d *demo) produce(ctx context.Context) error {
-	var err error
-	if d.purchases, err = samples.CDNOW(); err != nil {
-		return err
-	}
-	d.latest = d.purchases[len(d.purchases)-1].At
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.config.Brokers...), kgo.DefaultProduceTopic(demoInput), kgo.MaxBufferedRecords(len(d.purchases)))
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.config.Brokers...), kgo.DefaultProduceTopic(demoInput))
 	if err != nil {
 		return fmt.Errorf("create the Kafka client: %w", err)
 	}
@@ -225,19 +223,27 @@ func (d *demo) produce(ctx context.Context) error {
 	if err := stream.EnsureTopics(ctx, client, &d.config); err != nil {
 		return err
 	}
-	var failed error
-	for i := range d.purchases {
-		p := &d.purchases[i]
-		r := &kgo.Record{Key: []byte(p.Customer), Value: p.AppendEvent(nil), Timestamp: p.At.Time()}
-		client.Produce(ctx, r, func(_ *kgo.Record, err error) { failed = errors.Join(failed, err) })
+	var failed atomic.Pointer[error]
+	latest, err := d.base.each(ctx, func(key string, value []byte, at instant.Instant) {
+		d.sent++
+		client.Produce(ctx, &kgo.Record{Key: []byte(key), Value: value, Timestamp: at.Time()}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
+		})
+	})
+	if err == nil {
+		err = client.Flush(ctx)
 	}
-	if err := client.Flush(ctx); err != nil {
-		return fmt.Errorf("send the purchases: %w", err)
+	if first := failed.Load(); first != nil {
+		err = errors.Join(err, *first)
 	}
-	if failed != nil {
-		return fmt.Errorf("send the purchases: %w", failed)
+	if err != nil {
+		return fmt.Errorf("send the events: %w", err)
 	}
-	return stream.EndSources(ctx, client, d.config, d.latest)
+	d.latest = latest
+	// What may still come late is waited for.
+	return stream.EndSources(ctx, client, d.config, d.latest.Add(d.def.Lateness))
 }
 
 // follow waits until stream and sink have done all there is, and shows how far they are.
@@ -249,9 +255,9 @@ func (d *demo) follow(ctx context.Context) error {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	if err := d.show.wait(ctx, "stream", func(ctx context.Context) string {
-		// Each purchase is one record of activity, once it is committed.
-		return d.show.count(d.committed(ctx, admin, topics.Activity), int64(len(d.purchases)), "events")
-	}, func(ctx context.Context) error { return d.worker.WaitUntil(ctx, d.latest) }); err != nil {
+		// Each message is one record of activity, once it is committed.
+		return d.show.count(d.committed(ctx, admin, topics.Activity), d.sent, "events")
+	}, func(ctx context.Context) error { return d.worker.WaitUntil(ctx, d.latest.Add(d.def.Lateness)) }); err != nil {
 		return err
 	}
 	d.show.done("stream", fmt.Sprintf("one state per customer; the clock stands at %s", inWords(d.latest, time.UTC)))
@@ -271,11 +277,13 @@ func (d *demo) follow(ctx context.Context) error {
 	}, func(ctx context.Context) error { return d.sink.WaitUntil(ctx, ends) }); err != nil {
 		return err
 	}
-	var changes uint64
-	if err := d.conn.QueryRow(ctx, "SELECT count() FROM "+d.clickhouse.Database+".stage_changes").Scan(&changes); err != nil {
-		return fmt.Errorf("count the stage changes: %w", err)
+	var changes, assignments, conversions uint64
+	row := d.conn.QueryRow(ctx, fmt.Sprintf("SELECT (SELECT count() FROM %[1]s.stage_changes), (SELECT count() FROM %[1]s.assignments), (SELECT count() FROM %[1]s.conversions)", d.clickhouse.Database))
+	if err := row.Scan(&changes, &assignments, &conversions); err != nil {
+		return fmt.Errorf("count the records: %w", err)
 	}
-	d.show.done("sink", grouped(int64(changes))+" stage changes are in ClickHouse, with everything else")
+	d.show.done("sink", fmt.Sprintf("%s stage changes, %s assignments and %s conversions are in ClickHouse, with everything else",
+		grouped(int64(changes)), grouped(int64(assignments)), grouped(int64(conversions))))
 	return nil
 }
 

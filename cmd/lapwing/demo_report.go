@@ -12,8 +12,11 @@ import (
 	"lapwing/sink/kpi"
 )
 
-// demoKPIs are shown in this order, some with a word on how to read them.
-var demoKPIs = []struct{ name, note string }{
+// demoKPI is a KPI, with a word on how to read it.
+type demoKPI struct{ name, note string }
+
+// realKPIs are shown of the real base, in this order.
+var realKPIs = []demoKPI{
 	{"population", "Who is where at the end of each month: watch the new ones of spring turn quiet, and the quiet ones leave a year later."},
 	{"flow", "How they moved. Most of it came by itself, with no event at all, on the very day it was due: down is the easy way."},
 	{"repeat-rate", ""},
@@ -24,12 +27,20 @@ var demoKPIs = []struct{ name, note string }{
 	{"revenue-by-stage", "Where the money comes from: the stage just before each order."},
 }
 
+// madeUpKPIs are shown of the made-up ones.
+var madeUpKPIs = []demoKPI{
+	{"population", ""},
+	{"flow", ""},
+	{"reactivation", ""},
+	{"time-in-stage", ""},
+}
+
 // report prints what ClickHouse says.
 func (d *demo) report(ctx context.Context) error {
 	if err := d.totals(ctx); err != nil {
 		return err
 	}
-	for _, one := range demoKPIs {
+	for _, one := range d.base.kpis {
 		k, ok := kpi.Find(one.name)
 		if !ok {
 			return fmt.Errorf("there is no KPI %q", one.name)
@@ -58,8 +69,11 @@ func (d *demo) totals(ctx context.Context) error {
 	if err := row.Scan(&orders, &customers, &revenue); err != nil {
 		return fmt.Errorf("ask ClickHouse for the totals: %w", err)
 	}
-	d.show.say("\n%s purchases by %s customers for %s %s. All figures are ClickHouse's, as of %s; a period with a * still runs.",
-		grouped(int64(orders)), grouped(int64(customers)), money(revenue), d.def.Currency, inWords(d.latest, time.UTC))
+	bought := ""
+	if orders > 0 {
+		bought = fmt.Sprintf("%s purchases by %s customers for %s %s. ", grouped(int64(orders)), grouped(int64(customers)), money(revenue), d.def.Currency)
+	}
+	d.show.say("\n%sAll figures are ClickHouse's, as of %s; a period with a * still runs.", bought, inWords(d.latest, time.UTC))
 	return nil
 }
 

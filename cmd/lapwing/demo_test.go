@@ -7,8 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
 
+	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 	"lapwing/stream"
 )
@@ -41,66 +45,93 @@ func (s story) add(t *testing.T, line []byte) {
 	s[key] = append(s[key], string(detected.ReplaceAll(line, nil)))
 }
 
-// TestDemoPathGivesTheRecordsOfReplay: the real purchases through broker and stream, and
-// through replay: the same records, for each customer in the same order.
+// TestDemoPathGivesTheRecordsOfReplay: the real purchases, and a made-up base with all that
+// is late and double in it, through broker and stream, and through replay: the same records,
+// for each customer in the same order.
 func TestDemoPathGivesTheRecordsOfReplay(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-
-	want := story{}
-	var replayed bytes.Buffer
-	if code := run(ctx, []string{"replay", "-d", "preset:customer-value", "sample:cdnow"}, noEnv, bytes.NewReader(nil), &replayed, io.Discard); code != 0 {
-		t.Fatalf("replay ended with %d", code)
-	}
-	lines := bufio.NewScanner(&replayed)
-	lines.Buffer(nil, 1<<20)
-	total := 0
-	for ; lines.Scan(); total++ {
-		want.add(t, lines.Bytes())
-	}
-
-	got := story{}
-	read := 0
-	for _, r := range throughTheBroker(ctx, t) {
-		got.add(t, r.Value)
-		read++
-	}
-	if read != total || total < 90_000 {
-		t.Errorf("%d records through the broker, %d by replay", read, total)
-	}
-	wrong := 0
-	for key, records := range want {
-		for i, r := range records {
-			if i >= len(got[key]) || got[key][i] != r {
-				if wrong++; wrong <= 3 {
-					other := "nothing"
-					if i < len(got[key]) {
-						other = got[key][i]
-					}
-					t.Errorf("%s, number %d:\nreplay %s\nbroker %s", key, i+1, r, other)
-				}
-				break
+	for _, c := range []struct {
+		preset    string
+		customers int // of a made-up base
+		least     int // records
+	}{{"customer-value", 0, 100_000}, {"travel", 500, 5_000}} {
+		t.Run(c.preset, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			defer cancel()
+			base, err := newDemoBase(c.preset, c.customers)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			want, total := replayOf(ctx, t, base)
+			got := story{}
+			read := 0
+			for _, r := range throughTheBroker(ctx, t, base) {
+				got.add(t, r.Value)
+				read++
+			}
+			if read != total || total < c.least {
+				t.Errorf("%d records through the broker, %d by replay", read, total)
+			}
+			wrong := 0
+			for key, records := range want {
+				for i, r := range records {
+					if i >= len(got[key]) || got[key][i] != r {
+						if wrong++; wrong <= 3 {
+							other := "nothing"
+							if i < len(got[key]) {
+								other = got[key][i]
+							}
+							t.Errorf("%s, number %d:\nreplay %s\nbroker %s", key, i+1, r, other)
+						}
+						break
+					}
+				}
+			}
+			if wrong > 0 || len(got) != len(want) {
+				t.Errorf("%d of %d stories differ, and there are %d through the broker", wrong, len(want), len(got))
+			}
+		})
 	}
-	if wrong > 0 || len(got) != len(want) {
-		t.Errorf("%d of %d stories differ, and there are %d through the broker", wrong, len(want), len(got))
+}
+
+// replayOf is what replay tells of a base.
+func replayOf(ctx context.Context, t *testing.T, base *demoBase) (told story, total int) {
+	t.Helper()
+	folder := t.TempDir()
+	file, events := filepath.Join(folder, "base.yaml"), filepath.Join(folder, "base.jsonl")
+	var text []byte
+	latest, err := base.each(ctx, func(_ string, value []byte, _ instant.Instant) { text = append(append(text, value...), '\n') })
+	if err == nil {
+		err = errors.Join(os.WriteFile(file, base.source, 0o600), os.WriteFile(events, text, 0o600))
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, stderr bytes.Buffer
+	if code := run(ctx, []string{"replay", "-d", file, "--until", latest.String(), events}, noEnv, bytes.NewReader(nil), &out, &stderr); code != 0 || stderr.Len() > 0 {
+		t.Fatalf("replay ended with %d: %s", code, &stderr)
+	}
+	told = story{}
+	lines := bufio.NewScanner(&out)
+	lines.Buffer(nil, 1<<20)
+	for ; lines.Scan(); total++ {
+		told.add(t, lines.Bytes())
+	}
+	return told, total
 }
 
 func noEnv(string) string { return "" }
 
 // throughTheBroker runs the demo's stream over the purchases and gives all changes that
 // were published.
-func throughTheBroker(ctx context.Context, t *testing.T) []*kgo.Record {
+func throughTheBroker(ctx context.Context, t *testing.T, base *demoBase) []*kgo.Record {
 	t.Helper()
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.WarnLevel))
 	a := &app{env: noEnv, stdout: io.Discard, stderr: io.Discard}
-	model, _, err := a.loadDefinition(ctx, "preset:customer-value")
-	if err != nil {
+	d := &demo{app: a, base: base, show: newDemoScreen(a)}
+	var err error
+	if d.def, err = base.definition(); err != nil {
 		t.Fatal(err)
 	}
-	d := &demo{app: a, def: model.Definition(), show: newDemoScreen(a)}
 	if err := d.startBroker(log); err != nil {
 		t.Fatal(err)
 	}
@@ -125,10 +156,10 @@ func throughTheBroker(ctx context.Context, t *testing.T) []*kgo.Record {
 			t.Error(err)
 		}
 	}()
-	if err := worker.WaitUntil(ctx, d.latest); err != nil {
+	if err := worker.WaitUntil(ctx, d.latest.Add(d.def.Lateness)); err != nil {
 		t.Fatal(err)
 	}
-	return readAll(ctx, t, d.config.Brokers, d.config.Prefix+"stage-changes", d.config.Prefix+"segment-changes")
+	return readAll(ctx, t, d.config.Brokers, d.config.Prefix+"stage-changes", d.config.Prefix+"segment-changes", d.config.Prefix+"assignments", d.config.Prefix+"conversions")
 }
 
 // readAll reads topics as far as they are committed now.

@@ -19,6 +19,7 @@ import (
 // initFlags are what init is asked for.
 type initFlags struct {
 	preset    string
+	campaigns bool
 	output    string // empty: PRESET.yaml; -: standard output
 	scenarios string // a folder; empty: none
 }
@@ -30,18 +31,21 @@ func (a *app) initCommand() *cobra.Command {
 		Short: "Write a definition to start from",
 		Long: `Writes a preset into a file of your own, with a comment on each choice and its
 thresholds on top, under params. With --scenarios also the examples that prove it: change
-both together, and ` + "`lapwing test`" + ` says what your changes mean. A file that is there already
-is never overwritten.
+both together, and ` + "`lapwing test`" + ` says what your changes mean. With --campaigns also
+campaigns that go with the preset, with their goals: customers are assigned to them as soon
+as the definition is live, so send what they promise. A file that is there already is never
+overwritten.
 
 The presets:
 ` + presetList(),
 		Example: `  lapwing init --preset e-commerce --scenarios scenarios
-  lapwing init --preset customer-value -o lifecycle.yaml
+  lapwing init --preset customer-value --campaigns -o lifecycle.yaml
   lapwing init --preset media -o - | less`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.init(f) },
 	}
 	c.Flags().StringVarP(&f.preset, "preset", "p", "", "the `PRESET` to begin with")
+	c.Flags().BoolVar(&f.campaigns, "campaigns", false, "with the campaigns that go with the preset")
 	c.Flags().StringVarP(&f.output, "output", "o", "", "the `FILE` to write, - for standard output (default PRESET.yaml)")
 	c.Flags().StringVar(&f.scenarios, "scenarios", "", "write the preset's scenarios into this `FOLDER`, too")
 	if err := c.RegisterFlagCompletionFunc("preset", cobra.FixedCompletions(presets.Names(), cobra.ShellCompDirectiveNoFileComp)); err != nil {
@@ -67,6 +71,11 @@ func (a *app) init(f initFlags) error {
 	source, err := presets.Find(name)
 	if err != nil {
 		return usageError("--preset: %w", err)
+	}
+	if f.campaigns {
+		if source, err = presets.WithCampaigns(name); err != nil {
+			return usageError("--campaigns: %w", err)
+		}
 	}
 	if f.output == "-" {
 		if f.scenarios != "" {
