@@ -18,15 +18,15 @@ import (
 	"lapwing/sink/sinktest"
 )
 
-// definition is what the stream writes into the definitions topic; a test there compares it.
-const definition = "../../schemas/topics/testdata/definition.json"
+// definitionRecord is what the stream writes into the definitions topic; a test there compares it.
+const definitionRecord = "../../schemas/topics/testdata/definition.json"
 
 // TestCampaignsOfTheLiveDefinition: the views show what the definition's record says,
 // with null for what was left out, and one row for each arm and goal.
 func TestCampaignsOfTheLiveDefinition(t *testing.T) {
 	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "campaign_views")
 	ctx := context.Background()
-	value, err := os.ReadFile(definition)
+	value, err := os.ReadFile(definitionRecord)
 	if err != nil {
 		t.Fatal(err)
 	}
