@@ -27,12 +27,19 @@ type sampleItem struct {
 	by     string
 }
 
+// sampleCampaign is a campaign: its fields but for the name, and its goals.
+type sampleCampaign struct {
+	name          string
+	fields, goals []string
+}
+
 // sampleDefinition is a definition that can be printed, and made smaller.
 type sampleDefinition struct {
-	head     []string // lines
-	events   []sampleEvent
-	models   []sampleItem
-	segments []sampleItem
+	head      []string // lines
+	events    []sampleEvent
+	models    []sampleItem
+	segments  []sampleItem
+	campaigns []sampleCampaign
 }
 
 func (d *sampleDefinition) yaml() string {
@@ -62,6 +69,21 @@ func (d *sampleDefinition) yaml() string {
 			fmt.Fprintf(&b, "  - {name: %s, when: %s}\n", s.name, strconv.Quote(s.when))
 		}
 	}
+	if len(d.campaigns) > 0 {
+		b.WriteString("campaigns:\n")
+	}
+	for _, c := range d.campaigns {
+		fmt.Fprintf(&b, "  - name: %s\n", c.name)
+		for _, f := range c.fields {
+			b.WriteString("    " + f + "\n")
+		}
+		if len(c.goals) > 0 {
+			b.WriteString("    goals:\n")
+		}
+		for _, g := range c.goals {
+			b.WriteString("      - " + g + "\n")
+		}
+	}
 	return b.String()
 }
 
@@ -72,6 +94,8 @@ type sampler struct {
 	amounts []string // those with a value
 	models  []sampleItem
 	named   []string // segments that in_segment may name
+	reached []string // conditions on campaigns defined so far
+	plain   bool     // no goals that settle when their window closes
 	start   instant.Instant
 	bias    int // a kind of message that is frequent
 }
@@ -121,6 +145,9 @@ func (s *sampler) definition() *sampleDefinition {
 	d.head = append(d.head, `params: {gap: 1d, enough: 2, floor: 12.34505, tier: "gold"}`)
 	s.sampleEvents(d)
 	for i := range 1 + s.IntN(3) {
+		if s.chance(20) {
+			s.campaign(d)
+		}
 		m := sampleItem{name: fmt.Sprintf("m%d", i)}
 		for range 1 + s.IntN(4) {
 			m.stages = append(m.stages, s.condition(2))
@@ -134,6 +161,15 @@ func (s *sampler) definition() *sampleDefinition {
 	}
 	for range s.IntN(3) {
 		s.segment(d)
+	}
+	for range s.IntN(3) {
+		s.campaign(d)
+	}
+	if s.chance(40) {
+		s.segment(d)
+	}
+	if s.chance(15) {
+		d.head = append(d.head, "global_holdout: "+pick(s, "5%", "50%", "99.99%"))
 	}
 	if s.chance(30) { // what is read stands behind its reader
 		slices.Reverse(d.models)
@@ -257,6 +293,9 @@ func (s *sampler) condition(depth int) string {
 	}
 	if s.chance(25) && len(s.models)+len(s.named) > 0 {
 		return s.reference()
+	}
+	if s.chance(15) && len(s.reached) > 0 {
+		return pick(s, s.reached...)
 	}
 	switch s.IntN(23) {
 	case 21, 22: // of traits that may be declared

@@ -155,6 +155,8 @@ func (s *sampler) properties() string {
 	maybe(40, "coupon", `"X"`, "null", `{"code":1}`, `"gold"`)
 	maybe(50, "items", "[]", `[{"price":12,"sku":"a"}]`, `[{"price":4},{"price":12.5,"sku":null}]`,
 		`[{"price":6,"sku":"a"},{"price":7,"sku":"b"}]`, `[{"sku":"z"}]`, `{"price":12}`, "null", `[{"price":"12"},3]`)
+	maybe(30, "control", "true", "true", "false", `"true"`, "null", "1")
+	maybe(20, "currency", `"USD"`, `"USD"`, `"EUR"`, "null", "5", `""`)
 	maybe(30, "tags", `["x","y"]`, `["y"]`, "[]", `"x"`, `["x", 1]`)
 	s.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
 	return "{" + strings.Join(fields, ",") + "}"
@@ -176,6 +178,7 @@ func (s *sampler) traits() string {
 	maybe(30, "age", "17", "18", "18.0", `"18"`, `"18.50"`, `" 18"`, `"x"`, "true", "null", `["18"]`)
 	maybe(30, "since", `"2026-03-29"`, `"2026-03-30T06:00:00Z"`, `"2026-03-31T01:00:00.001+02:00"`, `"soon"`, "1774742400", "null")
 	maybe(25, "vip", "true", "false", `"true"`, "1", "null")
+	maybe(40, "consent_email", "true", "true", "false", `"true"`, "null")
 	maybe(25, "nick", `"gold"`, `"go\u006cd"`, "5", "true", "null", `""`)
 	maybe(25, "tags", `["a"]`, `["b","a"]`, "[]", `"a"`, `{"a":1}`, "null")
 	return "{" + strings.Join(fields, ",") + "}"

@@ -135,6 +135,7 @@ func (s *session) read(source string) string {
 // tally counts what the cases reached, so that a generator that has gone blind shows.
 type tally struct {
 	Events, Deadlines, Late, Expired, Entered, Left, Backfill, Next, Profiles int
+	Assigned, Holdout, Again, Converted, Corrected, Worth                     int
 }
 
 func (n *tally) add(result oracle.Result) {
@@ -159,6 +160,12 @@ func (n *tally) addRecord(r record.Record) {
 		{r.Kind == record.SegmentChange && !r.Entered, &n.Left},
 		{r.Backfill, &n.Backfill},
 		{r.NextStage != "", &n.Next},
+		{r.Kind == record.Assignment, &n.Assigned},
+		{r.Kind == record.Assignment && r.Holdout, &n.Holdout},
+		{r.Kind == record.Assignment && r.Round > 1, &n.Again},
+		{r.Kind == record.Conversion, &n.Converted},
+		{r.Kind == record.Conversion && r.Sequence > 1, &n.Corrected},
+		{r.Kind == record.Conversion && r.HasValue, &n.Worth},
 	} {
 		if c.counts {
 			*c.in++
@@ -181,6 +188,12 @@ func (n *tally) check(t *testing.T) {
 		{"backfill", n.Backfill},
 		{"next_stage", n.Next},
 		{"profiles", n.Profiles},
+		{"assignments", n.Assigned},
+		{"assignments to the holdout", n.Holdout},
+		{"further rounds", n.Again},
+		{"conversions", n.Converted},
+		{"conversions after the first", 10 * n.Corrected}, // they take a refund, or a further round, at the right time
+		{"conversions with a value", n.Worth},
 	} {
 		if c.n < 30 {
 			t.Errorf("the cases reached %q only %d times: the generator has gone blind", c.what, c.n)

@@ -69,6 +69,21 @@ func (c sampleCase) reductions() []sampleCase {
 			})
 		}
 	}
+	for i, g := range c.def.campaigns {
+		change(func(d *sampleDefinition) { d.campaigns = without(d.campaigns, i) })
+		for j := range g.goals {
+			change(func(d *sampleDefinition) {
+				d.campaigns = slices.Clone(d.campaigns)
+				d.campaigns[i].goals = without(g.goals, j)
+			})
+		}
+		for j := range g.fields {
+			change(func(d *sampleDefinition) {
+				d.campaigns = slices.Clone(d.campaigns)
+				d.campaigns[i].fields = without(g.fields, j)
+			})
+		}
+	}
 	for i := range c.def.events {
 		change(func(d *sampleDefinition) { d.events = without(d.events, i) })
 	}
@@ -86,7 +101,7 @@ func (c sampleCase) reductions() []sampleCase {
 }
 
 // optionalField is a scalar member of an object, with the comma behind it.
-var optionalField = regexp.MustCompile(`"(n|total|order_id|channel|coupon|country|tier|score|birthday|renewal|locale|messageId)":("[^"]*"|[a-z0-9.+-]+),`)
+var optionalField = regexp.MustCompile(`"(n|total|order_id|channel|control|currency|consent_email|coupon|country|tier|score|birthday|renewal|locale|messageId)":("[^"]*"|[a-z0-9.+-]+),`)
 
 // lessOf are the parts of a condition of the form (a) op (b), or !(a).
 func lessOf(condition string) []string {

@@ -31,15 +31,16 @@ type life struct {
 	out    []record.Record
 
 	// What ends when the customer expires.
-	messages []applied
-	history  *history
-	standing standing
-	frontier instant.Instant // greatest instant applied
-	latest   instant.Instant // greatest event time applied
-	stageSeq map[string]int64
-	segSeq   map[string]int64
-	ids      []remembered
-	keys     map[string][]string // by event, in the order of reading
+	messages    []applied
+	history     *history
+	standing    standing
+	frontier    instant.Instant // greatest instant applied
+	latest      instant.Instant // greatest event time applied
+	stageSeq    map[string]int64
+	segSeq      map[string]int64
+	campaignSeq map[string]int64
+	ids         []remembered
+	keys        map[string][]string // by event, in the order of reading
 }
 
 func (o *Oracle) newLife(id string) *life {
@@ -51,9 +52,9 @@ func (o *Oracle) newLife(id string) *life {
 // begin forgets everything: the next message is the customer's first.
 func (l *life) begin() {
 	l.messages, l.history = nil, l.oracle.historyOf(nil)
-	l.standing = standing{stage: map[string]string{}, since: map[string]instant.Instant{}, in: map[string]string{}, named: map[string][]string{}}
+	l.standing = standing{stage: map[string]string{}, since: map[string]instant.Instant{}, in: map[string]string{}, named: map[string][]string{}, customer: l.id, campaigns: map[string]membership{}, reached: map[string]bool{}}
 	l.frontier, l.latest = instant.None, instant.None
-	l.stageSeq, l.segSeq = map[string]int64{}, map[string]int64{}
+	l.stageSeq, l.segSeq, l.campaignSeq = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	l.ids, l.keys = nil, map[string][]string{}
 }
 
@@ -63,7 +64,7 @@ func (l *life) begin() {
 func (l *life) accept(m *Message) {
 	clock := max(l.clock, m.At) // None is less than any
 	probe := *l
-	probe.stageSeq, probe.segSeq, probe.out = maps.Clone(l.stageSeq), maps.Clone(l.segSeq), nil
+	probe.stageSeq, probe.segSeq, probe.campaignSeq, probe.out = maps.Clone(l.stageSeq), maps.Clone(l.segSeq), maps.Clone(l.campaignSeq), nil
 	probe.pass(m.At, clock)
 	if probe.remembers(m, l.clock) {
 		return
@@ -163,7 +164,7 @@ func (l *life) play(to instant.Instant, message bool, detected func(instant.Inst
 		if now, ok = l.oracle.after(l.history, l.standing, now); !ok || now > to {
 			break
 		}
-		l.step(now, record.Cause{Type: record.CauseDeadline, EventTime: instant.None}, detected(now))
+		l.step(now, nil, record.Cause{Type: record.CauseDeadline, EventTime: instant.None}, detected(now))
 	}
 	if ends {
 		l.expire(end, detected(end))
@@ -190,17 +191,21 @@ func (l *life) apply(a applied, detected func(instant.Instant) instant.Instant) 
 	l.history = l.oracle.historyOf(l.messages)
 	l.latest = max(l.latest, m.At)
 	l.frontier = now
-	l.step(now, cause, detected(now))
+	l.step(now, &a, cause, detected(now))
 }
 
 // step evaluates at now and writes what changed; a deadline at which nothing
 // changes leaves no trace.
-func (l *life) step(now instant.Instant, cause record.Cause, detected instant.Instant) {
+func (l *life) step(now instant.Instant, m *applied, cause record.Cause, detected instant.Instant) {
 	before := l.standing
-	l.standing = l.oracle.evaluate(l.history, before, now)
-	if l.standing.equal(before) {
+	var all []told
+	l.standing, all = l.oracle.evaluateWith(m, l.history, before, now)
+	if l.standing.equal(before) && len(all) == 0 {
+		if cause.Type == record.CauseDeadline {
+			l.standing = before
+		}
 		return
 	}
 	l.frontier = now
-	l.write(before, now, cause, detected)
+	l.write(before, all, now, cause, detected)
 }

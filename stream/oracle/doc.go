@@ -10,8 +10,7 @@
 // is kept for ever, and at each instant that could matter everything is computed
 // again from the beginning. The only things it carries from one instant to the next
 // are those the meaning itself carries: the stage, since when, the segments and
-// the sequences.
+// the sequences, and which campaigns it has been assigned in and what came of that.
 //
-// It is slow, it uses memory that grows with the events, and it understands no
-// campaigns. An Oracle is immutable and safe for concurrent use.
+// It is slow, and it uses memory that grows with the events. An Oracle is immutable and safe for concurrent use.
 package oracle

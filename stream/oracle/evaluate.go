@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
 )
 
 // lookahead is how far next_stage is looked for.
@@ -18,14 +19,21 @@ type standing struct {
 	since map[string]instant.Instant // by model
 	in    map[string]string          // by segment of the definition: its full name, "" if not in it
 	named map[string][]string        // by `by:` segment: the values that have named one
+
+	customer  string
+	campaigns map[string]membership
+	reached   map[string]bool // campaign/goal: there has been a conversion
 }
 
 func (s standing) clone() standing {
-	return standing{stage: maps.Clone(s.stage), since: maps.Clone(s.since), in: maps.Clone(s.in), named: maps.Clone(s.named)}
+	return standing{
+		stage: maps.Clone(s.stage), since: maps.Clone(s.since), in: maps.Clone(s.in), named: maps.Clone(s.named),
+		customer: s.customer, campaigns: cloneCampaigns(s.campaigns), reached: maps.Clone(s.reached),
+	}
 }
 
 func (s standing) equal(t standing) bool {
-	return maps.Equal(s.stage, t.stage) && maps.Equal(s.since, t.since) && maps.Equal(s.in, t.in)
+	return maps.Equal(s.stage, t.stage) && maps.Equal(s.since, t.since) && maps.Equal(s.in, t.in) && maps.EqualFunc(s.campaigns, t.campaigns, membership.equal)
 }
 
 func (v view) scope() scope { return scope{params: v.oracle.params, call: v.call} }
@@ -33,9 +41,18 @@ func (v view) scope() scope { return scope{params: v.oracle.params, call: v.call
 // evaluate evaluates everything at now, after standing s: what was just evaluated
 // is what in_stage, stage_for and in_segment see.
 func (o *Oracle) evaluate(h *history, s standing, now instant.Instant) standing {
-	v := view{oracle: o, history: h, standing: s.clone(), now: now}
+	s, _ = o.evaluateWith(nil, h, s, now)
+	return s
+}
+
+// evaluateWith is evaluate when a message has just come; it tells what came of campaigns.
+func (o *Oracle) evaluateWith(m *applied, h *history, s standing, now instant.Instant) (standing, []told) {
+	var all []told
+	v := view{oracle: o, history: h, standing: s.clone(), now: now, message: m, told: &all}
 	for _, it := range o.items {
 		switch {
+		case it.campaign != nil:
+			v.campaign(it.campaign)
 		case it.model != nil:
 			for i, when := range it.whens {
 				if !v.scope().eval(when).holds() {
@@ -59,7 +76,16 @@ func (o *Oracle) evaluate(h *history, s standing, now instant.Instant) standing 
 			}
 		}
 	}
-	return v.standing
+	for _, t := range all { // the stages and segments of an assignment are those after the evaluation
+		if t.goal < 0 {
+			r := &v.standing.campaigns[t.campaign.def.Name.Value].rounds[t.round]
+			for _, m := range o.def.Models {
+				r.stages = append(r.stages, record.StageAt{Model: m.Name.Value, Stage: v.standing.stage[m.Name.Value]})
+			}
+			r.segments = v.standing.segments()
+		}
+	}
+	return v.standing, all
 }
 
 // stillHolds reports whether the condition of a stage holds at now.
@@ -85,6 +111,19 @@ func (o *Oracle) after(h *history, s standing, now instant.Instant) (instant.Ins
 		if at > now {
 			consider(at)
 			break // they are sorted
+		}
+	}
+	for _, it := range o.items {
+		if it.campaign == nil {
+			continue
+		}
+		if it.campaign.def.Start != instant.None {
+			consider(it.campaign.def.Start)
+		}
+		for _, r := range s.campaigns[it.name].rounds {
+			for _, g := range it.campaign.def.Goals {
+				consider(r.at.Add(g.Within))
+			}
 		}
 	}
 	for _, since := range s.since {

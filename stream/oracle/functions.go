@@ -37,6 +37,8 @@ type view struct {
 	history  *history
 	standing standing
 	now      instant.Instant
+	message  *applied // the one that has just come; nil at a deadline
+	told     *[]told  // what came of campaigns
 }
 
 // window are the occurrences of event in (now-w, now], or with a resolution of an
@@ -178,6 +180,11 @@ func (v view) call(name string, args []value) (result value, ok bool) {
 		return ofBool(v.standing.stage[arg(0)] == arg(1)), true
 	case "stage_for":
 		return ofBool(v.standing.stage[arg(0)] == arg(1) && v.standing.since[arg(0)] <= v.now.Add(-length(2))), true
+	case "assigned":
+		rounds := v.standing.campaigns[arg(0)].rounds
+		return ofBool(len(rounds) > 0 && (len(args) < 2 || rounds[0].arm.variant == arg(1))), true
+	case "converted":
+		return ofBool(v.standing.reached[arg(0)+"/"+arg(1)]), true
 	case "in_segment":
 		for _, in := range v.standing.in {
 			if in == arg(0) {

@@ -56,6 +56,7 @@ type applied struct {
 	message     *Message
 	occurrences map[string]occurrence // by event
 	refunds     map[string]refund     // by event
+	assigned    map[string]arm        // by campaign: what another system says in it
 }
 
 // trait is what is known of one trait.

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"unicode/utf8"
 
+	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 )
 
@@ -51,10 +52,10 @@ func (o *Oracle) tooManyHeld(held []applied) bool {
 }
 
 // size is what a message counts for while it waits: 64 bytes, 320 for each event it
-// counts as and each refund, and the texts that are kept of it.
+// counts as, each refund and each campaign it assigns in, and the texts that are kept of it.
 func (o *Oracle) size(a applied) int {
 	m := a.message
-	n := 64 + 320*(len(a.occurrences)+len(a.refunds)) + len(m.messageID) + len(cut(m.kind)) + len(m.title())
+	n := 64 + 320*(len(a.occurrences)+len(a.refunds)+len(a.assigned)) + len(m.messageID) + len(cut(m.kind)) + len(m.title())
 	if m.kind == "group" {
 		n += len(m.groupID)
 	}
@@ -73,10 +74,17 @@ func (o *Oracle) size(a applied) int {
 	if len(traits) > 0 && traits[0] == '{' {
 		n += len(traits)
 	}
+	orders := false // something may want their currency and products
 	for _, e := range o.events {
-		if e.key != nil && len(a.occurrences)+len(a.refunds) > 0 {
-			return n + len(m.raw("properties", "currency")) + len(m.raw("properties", "products"))
+		orders = orders || e.key != nil
+	}
+	for _, c := range o.def.Campaigns {
+		for _, g := range c.Goals {
+			orders = orders || g.Value == definition.FirstValue
 		}
+	}
+	if orders && len(a.occurrences)+len(a.refunds) > 0 {
+		n += len(m.raw("properties", "currency")) + len(m.raw("properties", "products"))
 	}
 	return n
 }

@@ -35,14 +35,15 @@ type event struct {
 	where, amount, key, refundAmount, refundKey ast.Expr // nil: left out
 }
 
-// item is a model or a segment.
+// item is a model, a segment or a campaign; the others are nil.
 type item struct {
-	name    string
-	model   *definition.Model   // nil for a segment
-	segment *definition.Segment // nil for a model
-	whens   []ast.Expr          // of the stages, or the one of the segment
-	by      ast.Expr
-	file    int // place in the file, models first
+	name     string
+	model    *definition.Model
+	segment  *definition.Segment
+	campaign *campaign
+	whens    []ast.Expr // of the stages, or the one of the segment, or all of the campaign
+	by       ast.Expr
+	file     int // place in the file, models first
 }
 
 // New reads the expressions of a definition that is known to be valid.
@@ -90,6 +91,20 @@ func New(def *definition.Definition) (*Oracle, error) {
 		if x := read(s.When); x != nil {
 			it.whens = []ast.Expr{x}
 		}
+		items = append(items, it)
+	}
+	for i := range def.Campaigns {
+		c := &campaign{def: &def.Campaigns[i]}
+		it := item{name: c.def.Name.Value, campaign: c, file: len(items)}
+		c.audience = read(c.def.Audience)
+		if a := c.def.Assigned; a != nil {
+			c.where, c.variant, c.holdout = read(a.Where), read(a.Variant), read(a.Holdout)
+		}
+		it.whens = append(it.whens, c.audience)
+		for _, g := range c.def.Goals {
+			c.whens = append(c.whens, read(g.When))
+		}
+		it.whens = append(it.whens, c.whens...)
 		items = append(items, it)
 	}
 	if len(problems) > 0 {
@@ -158,13 +173,17 @@ func inOrder(items []item) ([]item, error) {
 }
 
 func (it item) id() string {
-	if it.model != nil {
+	switch {
+	case it.model != nil:
 		return "model " + it.name
+	case it.segment != nil:
+		return "segment " + it.name
+	default:
+		return "campaign " + it.name
 	}
-	return "segment " + it.name
 }
 
-// reads are the ids of the models and segments its conditions name.
+// reads are the ids of what its conditions name, and of the campaigns it excludes.
 func (it item) reads() map[string]bool {
 	out := map[string]bool{}
 	for _, x := range append(append([]ast.Expr(nil), it.whens...), it.by) {
@@ -179,11 +198,18 @@ func (it item) reads() map[string]bool {
 			switch x.AsCall().FunctionName() {
 			case "in_stage", "stage_for":
 				out["model "+string(name)] = true
+			case "assigned", "converted":
+				out["campaign "+string(name)] = true
 			case "in_segment":
 				segment, _, _ := strings.Cut(string(name), "=")
 				out["segment "+segment] = true
 			}
 		}))
+	}
+	if it.campaign != nil {
+		for _, x := range it.campaign.def.Exclude {
+			out["campaign "+x.Value] = true
+		}
 	}
 	return out
 }

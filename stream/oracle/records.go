@@ -11,9 +11,9 @@ import (
 	"lapwing/schemas/record"
 )
 
-// write appends the records of one evaluation: stage changes, then segment
-// changes, each in the order of evaluation.
-func (l *life) write(before standing, now instant.Instant, cause record.Cause, detected instant.Instant) {
+// write appends the records of one evaluation: stage changes, segment changes,
+// conversions, assignments, each in the order of evaluation.
+func (l *life) write(before standing, all []told, now instant.Instant, cause record.Cause, detected instant.Instant) {
 	o := l.oracle
 	next := o.next(l.history, l.standing, now)
 	for _, it := range o.items {
@@ -37,7 +37,7 @@ func (l *life) write(before standing, now instant.Instant, cause record.Cause, d
 	}
 	for _, it := range o.items {
 		was, is := before.in[it.name], l.standing.in[it.name]
-		if it.model != nil || was == is {
+		if it.segment == nil || was == is {
 			continue
 		}
 		condition := it.segment.When.Value + it.segment.By.Value // one of them is empty
@@ -52,6 +52,34 @@ func (l *life) write(before standing, now instant.Instant, cause record.Cause, d
 			l.emit(r)
 		}
 	}
+	for _, t := range all {
+		if t.goal >= 0 {
+			l.emit(l.ofCampaign(t, now, cause, detected))
+		}
+	}
+	for _, t := range all {
+		if t.goal < 0 {
+			l.emit(l.ofCampaign(t, now, cause, detected))
+		}
+	}
+}
+
+// ofCampaign is a conversion or an assignment.
+func (l *life) ofCampaign(t told, now instant.Instant, cause record.Cause, detected instant.Instant) record.Record {
+	r := l.record(record.Assignment, now, cause, detected)
+	in := l.standing.campaigns[t.campaign.def.Name.Value].rounds[t.round]
+	r.Campaign, r.Variant, r.Holdout, r.Round = t.campaign.def.Name.Value, in.arm.variant, in.arm.holdout, int64(t.round+1)
+	r.Stages, r.Segments = in.stages, in.segments
+	r.Cause.Condition = t.campaign.def.Audience.Value
+	if t.goal >= 0 {
+		g, p := t.campaign.def.Goals[t.goal], in.goals[t.goal]
+		r.Kind, r.Goal, r.AssignedAt, r.Currency = record.Conversion, g.Name.Value, in.at, p.currency
+		r.Cause.Condition = g.When.Value
+		if p.value != nil {
+			r.Value, r.HasValue = ofDecimal(p.value), true
+		}
+	}
+	return r
 }
 
 // when is the condition of a stage of the model.
@@ -74,7 +102,7 @@ func (l *life) expire(now, detected instant.Instant) {
 		r.Since, r.NextDeadline = l.standing.since[m.Name.Value], instant.None
 		l.emit(r)
 	}
-	for _, name := range l.segments() {
+	for _, name := range l.standing.segments() {
 		r := l.record(record.SegmentChange, now, cause, detected)
 		r.Segment = name
 		l.emit(r)
@@ -96,9 +124,9 @@ func (l *life) expire(now, detected instant.Instant) {
 }
 
 // segments are those the customer is in, by name.
-func (l *life) segments() []string {
+func (s standing) segments() []string {
 	var names []string
-	for _, name := range l.standing.in {
+	for _, name := range s.in {
 		if name != "" {
 			names = append(names, name)
 		}
@@ -118,12 +146,16 @@ func (l *life) record(kind record.Kind, now instant.Instant, cause record.Cause,
 
 // emit numbers the record and gives it its id.
 func (l *life) emit(r record.Record) {
-	if r.Kind == record.StageChange {
+	switch r.Kind {
+	case record.StageChange:
 		l.stageSeq[r.Model]++
 		r.Sequence = l.stageSeq[r.Model]
-	} else {
+	case record.SegmentChange:
 		l.segSeq[r.Segment]++
 		r.Sequence = l.segSeq[r.Segment]
+	default:
+		l.campaignSeq[r.Campaign+"/"+r.Goal]++
+		r.Sequence = l.campaignSeq[r.Campaign+"/"+r.Goal]
 	}
 	r.SetID()
 	l.out = append(l.out, r)
@@ -134,7 +166,7 @@ func (l *life) profile() *record.Profile {
 	if l.frontier == instant.None {
 		return nil
 	}
-	p := &record.Profile{CustomerID: l.id, Segments: l.segments()}
+	p := &record.Profile{CustomerID: l.id, Segments: l.standing.segments()}
 	next := l.oracle.next(l.history, l.standing, l.frontier)
 	for _, m := range l.oracle.def.Models {
 		name := m.Name.Value

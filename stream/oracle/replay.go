@@ -74,7 +74,14 @@ func Replay(def *definition.Definition, lines [][]byte, until instant.Instant) (
 // count says what a message counts as, in the order of arrival: of a repeated key
 // the first read counts, for the latest keys.
 func (o *Oracle) count(m *Message, keys map[string][]string) applied {
-	a := applied{message: m, occurrences: map[string]occurrence{}, refunds: map[string]refund{}}
+	a := applied{message: m, occurrences: map[string]occurrence{}, refunds: map[string]refund{}, assigned: map[string]arm{}}
+	for _, it := range o.items {
+		if it.campaign != nil && it.campaign.def.Assigned != nil {
+			if by, ok := o.assignedBy(it.campaign, m); ok {
+				a.assigned[it.name] = by
+			}
+		}
+	}
 	for _, e := range o.events {
 		if m.matches(e.def.Match) && (e.where == nil || o.over(m, false).eval(e.where).holds()) {
 			occ := occurrence{at: m.At, message: m}

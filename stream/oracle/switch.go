@@ -74,11 +74,13 @@ func (l *life) redefine(s *Switch) {
 		l.frontier = max(l.frontier, s.Clock.Add(-from.def.Lateness))
 	}
 	l.oracle = s.To
+	l.standing = l.standing.clone()
+	l.standing.campaigns = campaignsUnder(from, l.oracle, l.standing.campaigns)
 	l.history = l.oracle.historyOf(l.messages)
 	if l.frontier != instant.None {
 		cause := record.Cause{Type: record.CauseDefinition, EventTime: instant.None}
 		left := l.leave(from, cause, detected(l.frontier))
-		l.step(l.frontier, cause, detected(l.frontier))
+		l.step(l.frontier, nil, cause, detected(l.frontier))
 		for _, r := range left {
 			l.emit(r)
 		}
@@ -107,7 +109,12 @@ func (l *life) forget(to *Oracle, held map[string]Held) {
 		}
 	}
 	keep := func(a applied) applied {
-		out := applied{message: a.message, occurrences: map[string]occurrence{}, refunds: map[string]refund{}}
+		out := applied{message: a.message, occurrences: map[string]occurrence{}, refunds: map[string]refund{}, assigned: map[string]arm{}}
+		for _, c := range to.def.Campaigns {
+			if by, ok := a.assigned[c.Name.Value]; ok && c.Assigned != nil {
+				out.assigned[c.Name.Value] = by
+			}
+		}
 		for event, occ := range a.occurrences {
 			if same[event] {
 				out.occurrences[event] = occ
