@@ -58,8 +58,9 @@ func customerValue(b testing.TB) *Model {
 // BenchmarkAcceptShop is one event of a shop's traffic, of which 4 % are purchases,
 // with the customer-value definition and decoding excluded. The bar is 0.5 µs and 2
 // allocations an event.
-func BenchmarkAcceptShop(b *testing.B) {
-	m := customerValue(b)
+func BenchmarkAcceptShop(b *testing.B) { acceptShop(b, customerValue(b)) }
+
+func acceptShop(b *testing.B, m *Model) {
 	messages, customer, names := benchmarkEvents(b, m)
 	var view event.Message
 	decoder := event.NewDecoder(m.Projection(), event.DefaultLimits())

@@ -94,17 +94,94 @@ func (e *enrolment) clone() *enrolment {
 	return &out
 }
 
+// few is how many goals, and stages of a place, stand in one piece of memory with what
+// they belong to.
+const few = 4
+
+// firstRound is a part in a campaign and its first round in one piece of memory.
+type firstRound struct {
+	enrolment
+	goals    [few]goalState
+	rounds   [1]round
+	progress [few]progress
+}
+
+// newEnrolment makes room for so many goals, and for the first round.
+func newEnrolment(goals int) *enrolment {
+	if goals == 0 || goals > few {
+		return &enrolment{due: never, goals: make([]goalState, goals)}
+	}
+	f := new(firstRound)
+	f.enrolment.due = never
+	f.enrolment.goals = f.goals[:goals:goals]
+	f.rounds[0].goals = f.progress[:goals:goals]
+	f.enrolment.rounds = f.rounds[:0]
+	return &f.enrolment
+}
+
+// begin begins a round.
+func (e *enrolment) begin(number, at int64) *round {
+	goals := []progress(nil)
+	if n := len(e.rounds); n < cap(e.rounds) {
+		if spare := e.rounds[:n+1][n]; len(spare.goals) == len(e.goals) && spare.number == 0 {
+			goals = spare.goals // of the first round
+		}
+	}
+	if goals == nil {
+		goals = make([]progress, len(e.goals))
+	}
+	e.rounds = append(e.rounds, round{number: number, at: at, goals: goals})
+	return &e.rounds[len(e.rounds)-1]
+}
+
+// ahead are a look-ahead's parts in campaigns: copies, where it changes them.
+type ahead struct {
+	campaigns []*enrolment
+	customer  string
+}
+
+// parts are the customer's parts in campaigns; a look-ahead's if it is one.
+func (ev *eval) parts() []*enrolment {
+	if ev.ahead != nil {
+		return ev.ahead.campaigns
+	}
+	return ev.s.campaigns
+}
+
 // enrolled is the customer's part in a campaign; nil before the first assignment.
 func (ev *eval) enrolled(c *campaignDef) *enrolment {
-	if c.index >= len(ev.campaigns) {
+	all := ev.parts()
+	if c.index >= len(all) {
 		return nil
 	}
-	return ev.campaigns[c.index]
+	return all[c.index]
+}
+
+// enrol notes a part in a campaign.
+func (ev *eval) enrol(m *Model, c *campaignDef, e *enrolment) {
+	to := &ev.s.campaigns
+	if ev.ahead != nil {
+		to = &ev.ahead.campaigns
+	}
+	if len(*to) == 0 {
+		*to = make([]*enrolment, len(m.campaigns))
+	}
+	(*to)[c.index] = e
 }
 
 // place is where the customer is now.
 func (m *Model) place(s *State) *place {
-	p := &place{}
+	var p *place
+	if len(m.modelRules) <= few {
+		both := new(struct {
+			place
+			stages [few]record.StageAt
+		})
+		p = &both.place
+		p.stages = both.stages[:0]
+	} else {
+		p = &place{stages: make([]record.StageAt, 0, len(m.modelRules))}
+	}
 	for _, i := range m.modelRules {
 		if mb := &s.rules[i]; mb.stage != noStage {
 			p.stages = append(p.stages, record.StageAt{Model: m.rules[i].name, Stage: m.rules[i].stages[mb.stage].name})

@@ -26,15 +26,18 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 	firstStage := len(out.Records)
 	segments := out.scratch.segments[:0]
 	ev := &out.scratch.eval
-	*ev = eval{s: s, rules: s.rules, campaigns: s.campaigns, now: now, locals: ev.locals[:0], texts: &out.scratch.texts}
-	out.scratch.customer = st.customer
+	*ev = eval{s: s, rules: s.rules, now: now, locals: ev.locals[:0], texts: &out.scratch.texts}
+	out.scratch.beyond.customer = st.customer
 	moved := false // in campaigns, without a record
 	for _, i := range m.evaluation {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.deadline > now && !r.reads.meets(&dirty) {
 			continue
 		}
-		if r.campaign != nil {
+		if c := r.campaign; c != nil {
+			if mb.sequence == 0 && mb.deadline > now && !c.reads.meets(&dirty) {
+				continue // only its goals read what is dirty, and no round is open
+			}
 			changed, turned := st.campaign(ev, r, mb, why, &dirty)
 			if moved = moved || turned; changed {
 				dirty.set(r.bit)
@@ -89,7 +92,10 @@ func (st *step) evaluate(now int64, why cause, dirty bitset) {
 
 // campaign evaluates a campaign.
 func (st *step) campaign(ev *eval, r *rule, mb *membership, why cause, dirty *bitset) (changed, moved bool) {
-	t := turn{m: st.m, st: st, ev: ev, r: r, c: r.campaign, mb: mb, dirty: dirty, why: why, news: &st.out.scratch.news, customer: st.customer}
+	t := turn{
+		m: st.m, out: st.out, detected: st.detected, ev: ev, r: r, c: r.campaign, mb: mb, dirty: *dirty, why: why,
+		news: &st.out.scratch.news, customer: st.customer,
+	}
 	changed = t.play()
 	return changed, t.moved
 }
@@ -240,9 +246,9 @@ func (m *Model) next(s *State, model int, now int64, sc *scratch) (string, insta
 func (m *Model) upcoming(s *State, rule int, now int64, sc *scratch) int64 {
 	r := &m.rules[rule]
 	sc.rules = append(sc.rules[:0], s.rules...)
-	sc.campaigns = append(sc.campaigns[:0], s.campaigns...)
+	sc.beyond.campaigns = append(sc.beyond.campaigns[:0], s.campaigns...)
 	ev := &sc.ahead
-	*ev = eval{s: s, rules: sc.rules, campaigns: sc.campaigns, texts: &sc.texts, customer: sc.customer}
+	*ev = eval{s: s, rules: sc.rules, ahead: &sc.beyond, texts: &sc.texts}
 	for t := now; ; {
 		at := r.nextDeadline(sc.rules)
 		if at == never || at > now+lookAhead || at <= t {
@@ -250,7 +256,6 @@ func (m *Model) upcoming(s *State, rule int, now int64, sc *scratch) int64 {
 		}
 		t = at
 		m.playOn(ev, r.closure, at, bitset{})
-		sc.campaigns = ev.campaigns
 		if !sc.rules[rule].same(&s.rules[rule]) {
 			return at
 		}
@@ -285,9 +290,9 @@ func (m *Model) playOn(ev *eval, closure []int, at int64, dirty bitset) {
 		}
 		if r.campaign != nil {
 			if mine := ev.enrolled(r.campaign).clone(); mine != nil {
-				ev.campaigns[r.campaign.index] = mine
+				ev.enrol(m, r.campaign, mine)
 			}
-			t := turn{m: m, ev: ev, r: r, c: r.campaign, mb: mb, dirty: &dirty, customer: ev.customer}
+			t := turn{m: m, ev: ev, r: r, c: r.campaign, mb: mb, dirty: dirty, customer: ev.ahead.customer}
 			if t.play() {
 				dirty.set(r.bit)
 			}

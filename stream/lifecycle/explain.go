@@ -32,7 +32,7 @@ func (m *Model) Explain(s *State, customer string, clock instant.Instant) *expla
 	if !s.begun {
 		return out
 	}
-	x := &explainer{m: m, s: s, ahead: scratch{customer: customer}, now: max(s.frontier, min(int64(clock), s.deadline-1))}
+	x := &explainer{m: m, s: s, ahead: scratch{beyond: ahead{customer: customer}}, now: max(s.frontier, min(int64(clock), s.deadline-1))}
 	out.At = explanation.Time(x.now)
 	if at := m.expiry(s); at != never {
 		out.ForgottenAt = explanation.Time(at)
@@ -138,7 +138,7 @@ func (x *explainer) condition(w *written, e celast.Expr) explanation.Condition {
 // value is what an expression is at an instant, as far as the present state tells, and
 // how long it stays at least.
 func (x *explainer) value(w *written, e celast.Expr, at int64) (v value, until int64) {
-	ev := &eval{s: x.s, rules: x.s.rules, campaigns: x.s.campaigns, now: at, deadline: never}
+	ev := &eval{s: x.s, rules: x.s.rules, now: at, deadline: never}
 	n := w.nodes[e.ID()]
 	if n.span != nil {
 		ms, ok := n.span(ev)

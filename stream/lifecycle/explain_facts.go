@@ -72,7 +72,7 @@ func (x *explainer) windowOf(c *call) (w int64, ok bool) {
 	if c.args.span == nil {
 		return c.args.window, true
 	}
-	return c.args.span(&eval{s: x.s, rules: x.s.rules, campaigns: x.s.campaigns, now: x.now, deadline: never})
+	return c.args.span(&eval{s: x.s, rules: x.s.rules, now: x.now, deadline: never})
 }
 
 // event is what is known of an event.

@@ -202,7 +202,7 @@ func (x *explainer) prevents(rule int, e *eventDef, at int64, change *membership
 			s.series[i] = s.series[i].clone()
 		}
 	}
-	ev := &eval{s: &s, rules: slices.Clone(s.rules), campaigns: slices.Clone(s.campaigns), customer: x.ahead.customer}
+	ev := &eval{s: &s, rules: slices.Clone(s.rules), ahead: &ahead{campaigns: slices.Clone(s.campaigns), customer: x.ahead.beyond.customer}}
 	r := &m.rules[rule]
 	playTo := func(limit int64) {
 		for t := int64(-1); ; {

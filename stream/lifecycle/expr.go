@@ -16,12 +16,11 @@ import (
 
 // eval is what an expression is evaluated against.
 type eval struct {
-	s         *State
-	rules     []membership // s.rules, or a look-ahead's copy of them
-	campaigns []*enrolment // s.campaigns, or a look-ahead's copies
-	customer  string       // of a look-ahead
-	now       int64
-	deadline  int64 // the least instant after now at which something read could change
+	s        *State
+	rules    []membership // s.rules, or a look-ahead's copy of them
+	ahead    *ahead       // of a look-ahead: its copies of s.campaigns
+	now      int64
+	deadline int64 // the least instant after now at which something read could change
 
 	texts *tallyOfTexts // memory of favourite; nil if it is to take its own
 

@@ -69,7 +69,7 @@ func (m *Model) ProfileIn(b *ProfileBuffer, s *State, customer string) *record.P
 	if s.rules == nil {
 		return p
 	}
-	b.ahead.customer = customer
+	b.ahead.beyond.customer = customer
 	for _, i := range m.modelRules {
 		r, mb := &m.rules[i], &s.rules[i]
 		if mb.stage == noStage {

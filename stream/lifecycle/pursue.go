@@ -210,10 +210,10 @@ func (t *turn) countCorrections(rd *round, p *progress, g *goalDef) {
 func (t *turn) tellConversion(mine *enrolment, rd *round, i int, value decimal.Decimal, currency string) {
 	g := &t.c.goals[i]
 	mine.goals[i].sequence++
-	if t.st == nil {
+	if t.out == nil {
 		return
 	}
-	rec := t.st.record(&t.st.out.scratch.conversions, record.Conversion, t.ev.now, t.why)
+	rec := t.record(&t.out.scratch.conversions, record.Conversion, t.why)
 	rec.Campaign, rec.Goal, rec.Sequence, rec.Round = t.r.name, g.name, mine.goals[i].sequence, rd.number
 	rec.Variant, rec.Holdout, rec.AssignedAt = mine.variant, mine.holdout, instant.Instant(rd.at)
 	if rd.place != nil {

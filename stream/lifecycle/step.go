@@ -80,8 +80,7 @@ type scratch struct {
 	conversions []record.Record
 	assignments []record.Record
 	enrolled    []*enrolment // by assignment
-	campaigns   []*enrolment // a look-ahead's copy
-	customer    string       // whose look-ahead it is
+	beyond      ahead
 }
 
 // Definition is what the model was compiled from.

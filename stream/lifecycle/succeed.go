@@ -84,7 +84,7 @@ func (m *Model) Standing(s *State) Standing {
 // before says ends.
 func (m *Model) Succeed(s *State, customer string, before *Standing, detected instant.Instant, out *Output) {
 	st := step{m: m, s: s, customer: customer, detected: detected, out: out}
-	out.scratch.customer = customer
+	out.scratch.beyond.customer = customer
 	at := int64(before.Frontier)
 	if s.begun {
 		s.frontier = max(s.frontier, at)
@@ -127,7 +127,7 @@ func (m *Model) succeedModels(st *step, before []ModelStanding, at int64) (first
 			rec := st.record(&st.out.Records, record.StageChange, at, why)
 			rec.Model, rec.From, rec.To, rec.Since, rec.Sequence = r.name, then.Stage, now.name, then.Since, mb.sequence
 			rec.Cause.Condition = now.text
-			ev := eval{s: st.s, rules: st.s.rules, campaigns: st.s.campaigns, now: at}
+			ev := eval{s: st.s, rules: st.s.rules, now: at}
 			for k := range r.stages {
 				if from := &r.stages[k]; from.name == then.Stage && from.when(&ev) != yes {
 					rec.Cause.Left = from.text

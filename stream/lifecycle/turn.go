@@ -39,15 +39,17 @@ func (h *news) reset() {
 }
 
 // turn is one evaluation of a campaign for a customer: its goals first, then who is
-// assigned. In a look-ahead st is nil: nothing is told, and what it changes is a copy.
+// assigned. In a look-ahead out is nil: nothing is told, and what it changes is a copy.
+// It has no pointer into the step, which would move to the heap with it.
 type turn struct {
 	m        *Model
-	st       *step
+	out      *Output
+	detected instant.Instant
 	ev       *eval
 	r        *rule
 	c        *campaignDef
 	mb       *membership
-	dirty    *bitset
+	dirty    bitset
 	why      cause
 	news     *news
 	customer string
@@ -71,7 +73,7 @@ func (t *turn) play() (changed bool) {
 		audience = never
 		by = t.assignment()
 		comes = by != nil
-	} else if audience <= ev.now || c.reads.meets(t.dirty) {
+	} else if audience <= ev.now || c.reads.meets(&t.dirty) {
 		in := false
 		in, audience = t.audience()
 		comes = in && t.mb.stage != inSegment
@@ -149,8 +151,8 @@ func (t *turn) assigns(mine *enrolment) bool {
 	case mine != nil && now-mine.last < c.every:
 		return false
 	case t.m.globalHoldout > 0 && bucketOf(globalSalt, t.customer) < t.m.globalHoldout:
-		if t.st != nil {
-			t.st.out.KeptOut++
+		if t.out != nil {
+			t.out.KeptOut++
 		}
 		return false
 	}
@@ -161,7 +163,7 @@ func (t *turn) assigns(mine *enrolment) bool {
 func (t *turn) assign(mine *enrolment, by *assignedInput) (is *enrolment, due int64) {
 	ev, c := t.ev, t.c
 	if mine == nil {
-		mine = &enrolment{due: never, goals: make([]goalState, len(c.goals))}
+		mine = newEnrolment(len(c.goals))
 		switch {
 		case by == nil:
 			mine.variant, mine.holdout = c.arm(bucketOf(c.salt, t.customer))
@@ -170,14 +172,13 @@ func (t *turn) assign(mine *enrolment, by *assignedInput) (is *enrolment, due in
 		default:
 			mine.variant = by.variant
 		}
-		t.enrol(mine)
+		ev.enrol(t.m, c, mine)
 	}
 	mine.last = ev.now
 	t.mb.sequence++
 	due = never
 	if len(c.goals) > 0 {
-		mine.rounds = append(mine.rounds, round{number: t.mb.sequence, at: ev.now, goals: make([]progress, len(c.goals))})
-		rd := &mine.rounds[len(mine.rounds)-1]
+		rd := mine.begin(t.mb.sequence, ev.now)
 		for i := range c.goals {
 			g := &c.goals[i]
 			switch {
@@ -197,22 +198,10 @@ func (t *turn) assign(mine *enrolment, by *assignedInput) (is *enrolment, due in
 		}
 		t.bound(mine)
 	}
-	if t.st != nil {
+	if t.out != nil {
 		t.tellAssignment(mine)
 	}
 	return mine, due
-}
-
-// enrol notes the first assignment of the customer in the campaign.
-func (t *turn) enrol(mine *enrolment) {
-	ev := t.ev
-	if len(ev.campaigns) == 0 {
-		ev.campaigns = make([]*enrolment, len(t.m.campaigns))
-		if t.st != nil {
-			ev.s.campaigns = ev.campaigns
-		}
-	}
-	ev.campaigns[t.c.index] = mine
 }
 
 // before is what the event came to in the window of the same length that ends at at.
@@ -248,8 +237,8 @@ func (g *goalDef) worth(value decimal.Decimal) decimal.Decimal {
 func (t *turn) bound(mine *enrolment) {
 	if n := len(mine.rounds) - t.c.open - maxCorrected; n > 0 {
 		mine.rounds = slices.Delete(mine.rounds, 0, n)
-		if t.st != nil {
-			t.st.out.Overflow[LimitRounds] += int64(n)
+		if t.out != nil {
+			t.out.Overflow[LimitRounds] += int64(n)
 		}
 	}
 }
@@ -260,11 +249,17 @@ func (t *turn) tellAssignment(mine *enrolment) {
 	if why.kind == record.CauseDeadline && t.ev.now == t.m.activation && t.c.start < t.m.activation {
 		why.kind = record.CauseDefinition // in the audience when the definition became active
 	}
-	sc := &t.st.out.scratch
-	rec := t.st.record(&sc.assignments, record.Assignment, t.ev.now, why)
+	sc := &t.out.scratch
+	rec := t.record(&sc.assignments, record.Assignment, why)
 	rec.Campaign, rec.Sequence, rec.Round = t.r.name, t.mb.sequence, t.mb.sequence
 	rec.Variant, rec.Holdout = mine.variant, mine.holdout
 	rec.Cause.Condition = t.r.text
 	rec.SetID()
 	sc.enrolled = append(sc.enrolled, mine)
+}
+
+// record appends a new record of a campaign.
+func (t *turn) record(to *[]record.Record, kind record.Kind, why cause) *record.Record {
+	st := step{m: t.m, customer: t.customer, detected: t.detected, out: t.out}
+	return st.record(to, kind, t.ev.now, why)
 }
