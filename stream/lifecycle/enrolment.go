@@ -100,7 +100,7 @@ const few = 4
 
 // firstRound is a part in a campaign and its first round in one piece of memory.
 type firstRound struct {
-	enrolment
+	part     enrolment
 	goals    [few]goalState
 	rounds   [1]round
 	progress [few]progress
@@ -112,11 +112,9 @@ func newEnrolment(goals int) *enrolment {
 		return &enrolment{due: never, goals: make([]goalState, goals)}
 	}
 	f := new(firstRound)
-	f.enrolment.due = never
-	f.enrolment.goals = f.goals[:goals:goals]
 	f.rounds[0].goals = f.progress[:goals:goals]
-	f.enrolment.rounds = f.rounds[:0]
-	return &f.enrolment
+	f.part = enrolment{due: never, goals: f.goals[:goals:goals], rounds: f.rounds[:0]}
+	return &f.part
 }
 
 // begin begins a round.

@@ -48,6 +48,7 @@ func (c *compiler) lint() {
 		c.lintStages(&c.def.Models[i])
 	}
 	c.lintSegments()
+	c.lintCampaigns()
 	c.lintParams()
 	c.lintDedupe()
 	c.noteUnread()
@@ -116,6 +117,12 @@ func (c *compiler) eachCondition(fn func(t definition.Text, ast *celast.AST)) {
 		call(s.When)
 		call(s.By)
 	}
+	for _, campaign := range c.def.Campaigns {
+		call(campaign.Audience)
+		for _, g := range campaign.Goals {
+			call(g.When)
+		}
+	}
 }
 
 // lintSegments names segments of the same condition, and those that nobody is ever in.
@@ -164,7 +171,7 @@ func (c *compiler) lintParams() {
 	}
 }
 
-// noteUnread finds the events that no condition reads. That is no fault: they are
+// noteUnread finds the events that no condition and no goal reads. That is no fault: they are
 // counted, as all events are, in activity and aggregates.
 func (c *compiler) noteUnread() {
 	read := map[*eventDef]bool{}
@@ -183,13 +190,18 @@ func (c *compiler) noteUnread() {
 		}))
 	})
 	for _, e := range c.events {
+		for source := e; e.pursued && source != nil; source = source.source {
+			read[source] = true
+		}
+	}
+	for _, e := range c.events {
 		if !read[e] {
 			c.unread = append(c.unread, e.name)
 		}
 	}
 }
 
-// Unread are the events that no condition reads, in the order of the file; nil of a
+// Unread are the events that no condition and no goal reads, in the order of the file; nil of a
 // Model that Check has not made.
 func (m *Model) Unread() []string { return m.unread }
 
