@@ -43,6 +43,9 @@ func explained(x *explanation.Explanation, zone *time.Location) string {
 		t.model(&x.Models[i])
 	}
 	t.segments(x.Segments)
+	for i := range x.Campaigns {
+		t.campaign(&x.Campaigns[i])
+	}
 	t.events(x.Events)
 	if len(x.Traits) > 0 {
 		t.line(0, "\ntraits:")
@@ -255,6 +258,9 @@ func (t *teller) facts(level int, c *explanation.Condition) {
 		default:
 			t.line(level, "%s is %s, set on %s", trait.Trait, trait.Value, t.on(trait.Set))
 		}
+	}
+	if c := f.Campaign; c != nil {
+		t.line(level, "%s: %s", c.Campaign, t.arm(c))
 	}
 	if p := f.Place; p != nil {
 		where, in := p.Segment, "in it"

@@ -41,10 +41,12 @@ func (e *explainer) note(customer string, out *lifecycle.Output) {
 		return
 	}
 	for _, r := range out.Records {
-		if r.Kind == record.StageChange {
+		switch r.Kind {
+		case record.StageChange:
 			e.models[r.Model] = r
-		} else {
+		case record.SegmentChange:
 			e.segments[r.Segment] = r
+		default: // of campaigns
 		}
 	}
 	for i := range out.Activity {

@@ -65,11 +65,12 @@ type Explanation struct {
 	ForgottenAt Time `json:"forgotten_at"`
 	// Unremembered messageIds were dropped because more came than are remembered: such a
 	// message counts once more if it is sent again.
-	Unremembered int64     `json:"unremembered_message_ids"`
-	Models       []Model   `json:"models"`   // in the order of the definition
-	Segments     []Segment `json:"segments"` // likewise
-	Events       []Event   `json:"events"`   // those that have happened, likewise
-	Traits       []Trait   `json:"traits"`   // those with a value, by name
+	Unremembered int64      `json:"unremembered_message_ids"`
+	Models       []Model    `json:"models"`              // in the order of the definition
+	Segments     []Segment  `json:"segments"`            // likewise
+	Campaigns    []Campaign `json:"campaigns,omitempty"` // likewise
+	Events       []Event    `json:"events"`              // those that have happened, likewise
+	Traits       []Trait    `json:"traits"`              // those with a value, by name
 }
 
 // Model is the customer's place in one stage model.
@@ -97,6 +98,45 @@ type Segment struct {
 	Came      Came      `json:"came"`
 	Condition Condition `json:"condition"`
 	Next      *Next     `json:"next"`
+}
+
+// Campaign is the customer's part in one campaign.
+type Campaign struct {
+	Campaign string `json:"campaign"`
+	// InAudience: the audience holds; of campaigns that another system assigns, false.
+	InAudience bool `json:"in_audience"`
+	// Audience is its condition; null if another system assigns.
+	Audience *Condition `json:"audience"`
+	// KeptOut: the customer is in the global holdout, and is in no campaign.
+	KeptOut bool   `json:"kept_out,omitempty"`
+	Rounds  int64  `json:"rounds"`  // how often it was assigned
+	Variant string `json:"variant"` // empty in the holdout, and before
+	Holdout bool   `json:"holdout"`
+	Since   Time   `json:"since"` // the last assignment; null: never
+	// AgainFrom is from when on it can be assigned again; null: never, or it never was.
+	AgainFrom Time           `json:"again_from"`
+	Goals     []CampaignGoal `json:"goals"` // in the order of the file
+}
+
+// CampaignGoal is one goal of a campaign.
+type CampaignGoal struct {
+	Goal string `json:"goal"`
+	// Records of conversions there have been, corrections included.
+	Records int64  `json:"records"`
+	Open    []Open `json:"open"` // rounds that can still convert, the oldest first
+	// When is the goal's condition; null if it is an event.
+	When  *Condition `json:"when,omitempty"`
+	Event string     `json:"event,omitempty"`
+}
+
+// Open is a round that a goal is open for.
+type Open struct {
+	Round      int64 `json:"round"`
+	AssignedAt Time  `json:"assigned_at"`
+	Until      Time  `json:"until"` // the last instant at which it counts
+	// Times is how often the event has come so far, of a goal that is told when the window
+	// closes.
+	Times int64 `json:"times,omitempty"`
 }
 
 // Came says what brought the customer where it stands. Cause is exact, and known to
@@ -168,6 +208,8 @@ type Facts struct {
 	Window *Window `json:"window,omitempty"`
 	Trait  *Trait  `json:"trait,omitempty"`
 	Place  *Place  `json:"place,omitempty"`
+	// Campaign is the one that assigned or converted has read; without Goals' rounds.
+	Campaign *Campaign `json:"campaign,omitempty"`
 	// Due is the instant that decides: the trait's time plus the offset of due, and the
 	// last, first or entering plus the window of idle, seen, first and stage_for.
 	Due Time `json:"due"`

@@ -12,6 +12,16 @@ func (x *Explanation) Conditions(fn func(*Condition)) {
 	for i := range x.Segments {
 		x.Segments[i].Condition.each(fn)
 	}
+	for i := range x.Campaigns {
+		if c := x.Campaigns[i].Audience; c != nil {
+			c.each(fn)
+		}
+		for k := range x.Campaigns[i].Goals {
+			if c := x.Campaigns[i].Goals[k].When; c != nil {
+				c.each(fn)
+			}
+		}
+	}
 }
 
 func (c *Condition) each(fn func(*Condition)) {

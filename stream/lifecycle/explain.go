@@ -41,7 +41,9 @@ func (m *Model) Explain(s *State, customer string, clock instant.Instant) *expla
 		switch {
 		case m.rules[i].model:
 			out.Models = append(out.Models, x.model(i))
-		case m.rules[i].campaign == nil:
+		case m.rules[i].campaign != nil:
+			out.Campaigns = append(out.Campaigns, x.campaign(i, customer))
+		default:
 			out.Segments = append(out.Segments, x.segment(i))
 		}
 	}

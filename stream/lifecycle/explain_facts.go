@@ -30,6 +30,9 @@ func (x *explainer) facts(c *call, v value, until int64) *explanation.Facts {
 	if c.args.segment >= 0 {
 		f.Place = x.place(c.args.segment, inSegment, c.args.byValue)
 	}
+	if c.args.campaign >= 0 {
+		f.Campaign = x.part(c.args.campaign)
+	}
 	switch c.name {
 	case "first", "never":
 		f.Decided = x.occurrence(c.args.events[0], (*series).firstOf)
