@@ -170,7 +170,7 @@ func (r *replay) conclude(ctx context.Context, a *app, err error, strict bool) e
 		a.complain("after --until: %d events left out\n", r.leftOut)
 	}
 	if n := r.out.keptOut; n > 0 {
-		a.complain("in the global holdout: %d assignments not made\n", n)
+		a.complain("in the global holdout: %s not made\n", times(int(n), "assignment"))
 	}
 	if line := limitsLine(&r.exceeded); line != "" {
 		a.complain("%s\n", line)
