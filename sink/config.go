@@ -34,6 +34,14 @@ type Config struct {
 	Batch     BatchConfig     `yaml:"batch"`
 	Retry     RetryConfig     `yaml:"retry"`
 	Reconcile ReconcileConfig `yaml:"reconcile"`
+	// Customers paces the counting of distinct customers.
+	Customers CustomersConfig `yaml:"customers"`
+}
+
+// CustomersConfig paces the counting of distinct customers: each time the days, weeks and
+// months with new messages are read anew, as far as this member writes them.
+type CustomersConfig struct {
+	Every time.Duration `yaml:"every"` // 0: never
 }
 
 // BatchConfig closes a batch, whichever comes first.
@@ -67,6 +75,7 @@ func Default() Config {
 		Batch:     BatchConfig{Rows: 100_000, Bytes: 32 << 20, Age: time.Second, InFlight: 2},
 		Retry:     RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
 		Reconcile: ReconcileConfig{RowsPerSecond: 20_000},
+		Customers: CustomersConfig{Every: 5 * time.Minute},
 	}
 }
 
@@ -98,6 +107,7 @@ func (c Config) Validate() error {
 	bad(c.Retry.Timeout >= time.Second, "retry.timeout", c.Retry.Timeout, "at least 1s")
 	bad(c.Reconcile.Every >= 0, "reconcile.every", c.Reconcile.Every, "0, which is never, or more")
 	bad(c.Reconcile.RowsPerSecond >= 1, "reconcile.rows_per_second", c.Reconcile.RowsPerSecond, "at least 1")
+	bad(c.Customers.Every == 0 || c.Customers.Every >= time.Second && c.Customers.Every <= 24*time.Hour, "customers.every", c.Customers.Every, "0, or 1s to 24h")
 	if err := c.Layout().Check(); err != nil {
 		problems = append(problems, fmt.Errorf("sink.database: %w", err))
 	}

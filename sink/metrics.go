@@ -23,6 +23,9 @@ type metrics struct {
 	lastError                                                              *prometheus.GaugeVec
 	agreed, differing                                                      prometheus.Gauge
 	compared, compareErrors                                                prometheus.Counter
+	countFailures                                                          prometheus.Counter
+	counting                                                               prometheus.Histogram
+	lastCount                                                              prometheus.Gauge
 }
 
 // newMetrics registers the metrics; oldest and retrying are asked when they are read.
@@ -60,6 +63,9 @@ func newMetrics(r prometheus.Registerer, oldest, retrying func() float64) (*metr
 		flightBytes:   gauge("in_flight_bytes", "Bytes of the records of the batches on their way."),
 		factor:        gauge("batch_factor", "How many times larger than usual batches are, because ClickHouse had too many parts; 1: as usual."),
 		lastError:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "last_error_timestamp_seconds", Help: "Wall clock of the last failed attempt to insert, by what follows and ClickHouse's code (0: no answer)."}, []string{"class", "code"}),
+		countFailures: counter("count_failures_total", "Times that distinct customers of a lane could not be counted."),
+		counting:      histogram("count_seconds", "Time to count the distinct customers of a lane anew."),
+		lastCount:     gauge("last_count_timestamp_seconds", "Wall clock at which distinct customers were last counted anew."),
 	}
 	m.agreed = gauge("reconcile_agreed_timestamp_seconds", "Wall clock of the last comparison in which ClickHouse had what the log has; 0: none by this process.")
 	m.differing = gauge("reconcile_differing_rows", "Rows that differed in the last comparison of ClickHouse with the log.")
@@ -69,7 +75,7 @@ func newMetrics(r prometheus.Registerer, oldest, retrying func() float64) (*metr
 	for _, c := range []prometheus.Collector{
 		m.records, m.passed, m.unreadable, m.fetchErrors, m.commitErrors, m.batches, m.bytes, m.rows, m.skipped, m.failures, m.insert, m.batch, m.age,
 		m.lastFlush, m.flightBatches, m.flightRows, m.flightBytes, m.factor, m.lastError,
-		m.agreed, m.differing, m.compared, m.compareErrors,
+		m.agreed, m.differing, m.compared, m.compareErrors, m.countFailures, m.counting, m.lastCount,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "oldest_seconds", Help: "How long the oldest record that was read and is not committed has waited; 0 if there is none."}, oldest),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "retrying_inserts", Help: "Inserts whose last attempt failed and that are tried again."}, retrying),
 	} {

@@ -117,6 +117,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	var follower sync.WaitGroup
 	follower.Go(func() { s.showGeneration(following) })
 	follower.Go(func() { s.compareOften(following) })
+	follower.Go(func() { s.countCustomers(following, client) })
 	// The loop ends with ctx, or when a batch has met what only a person can end.
 	polling, cancelPolling := context.WithCancel(ctx)
 	defer context.AfterFunc(running, cancelPolling)()

@@ -336,6 +336,7 @@ func (f *fold) stepped(l *lane, c *customer) {
 	}
 	for i := range f.step.Activity {
 		a := &f.step.Activity[i]
+		a.TooLate = a.EventTime < l.totals.ClosedUntil()
 		if f.cfg.Aggregates {
 			l.totals.Add(a)
 		}

@@ -191,6 +191,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.activity_log
     session_stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the first message of the session: KPIs by stage use it.',
     session_start DateTime64(3, 'UTC') COMMENT 'When the session began: with the customer, which session it is.' CODEC(Delta, ZSTD(1)),
     platform LowCardinality(String) COMMENT 'app or site; empty if the message does not tell.',
+    too_late Bool COMMENT 'Whether it came after its period had closed: no count or sum has it.',
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of the values: that of the message, else that of the definition.',
     products Nullable(String) COMMENT 'The products of an order, as JSON text; null for other messages.' CODEC(ZSTD(3)),
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
@@ -328,6 +329,28 @@ PARTITION BY _generation
 ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
+
+CREATE TABLE IF NOT EXISTS {{db}}.customers_log
+(
+    definition LowCardinality(String) COMMENT 'Name of the definition.',
+    lane UInt32 COMMENT 'Lane whose customers are counted; each customer has one, so a total is the sum over lanes.' CODEC(T64, ZSTD(1)),
+    grain LowCardinality(String) COMMENT 'Length of the period: hour, day, week (from Monday) or month; empty for the mark up to where all has been counted.',
+    period DateTime64(3, 'UTC') COMMENT 'Start of the period, in the time zone of the definition, as an instant.' CODEC(Delta, ZSTD(1)),
+    event LowCardinality(String) COMMENT 'Event of the definition; empty: any message.',
+    model LowCardinality(String) COMMENT 'Stage model; empty: all customers, whatever their stage.',
+    stage LowCardinality(String) COMMENT 'Stage held just before one of the messages; a customer counts in each.',
+    count Int64 COMMENT 'Distinct customers: an absolute value. Of the mark, the next offset of activity to count.' CODEC(T64, ZSTD(1)),
+    _topic LowCardinality(String) COMMENT 'Kafka topic of the activity that was counted.',
+    _partition UInt32 COMMENT 'Its partition: the lane.' CODEC(T64, ZSTD(1)),
+    _offset UInt64 COMMENT 'Last offset that was counted.' CODEC(Delta, ZSTD(1)),
+    _generation UInt16 COMMENT 'Generation of the stream that wrote the activity.' CODEC(ZSTD(1)),
+    _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(_version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, grain, model, event, stage, period, lane)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Distinct customers as counted, older versions included: query aggregates instead, measure customers.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.definitions_log
 (

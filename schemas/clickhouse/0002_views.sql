@@ -276,6 +276,7 @@ CREATE OR REPLACE VIEW {{db}}.activity
     session_stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the first message of the session: KPIs by stage use it.',
     session_start DateTime64(3, 'UTC') COMMENT 'When the session began: with the customer, which session it is.',
     platform LowCardinality(String) COMMENT 'app or site; empty if the message does not tell.',
+    too_late Bool COMMENT 'Whether it came after its period had closed: no count or sum has it.',
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of the values: that of the message, else that of the definition.',
     products Nullable(String) COMMENT 'The products of an order, as JSON text; null for other messages.',
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
@@ -296,6 +297,7 @@ AS SELECT
     session_stages,
     session_start,
     platform,
+    too_late,
     currency,
     products,
     _topic,
@@ -412,7 +414,31 @@ AS SELECT
     _generation
 FROM {{db}}.aggregates_log FINAL
 WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
-COMMENT 'Counts and sums per lane, key and period, kept by the stream: a total is the sum over lanes.';
+UNION ALL
+SELECT
+    definition,
+    lane,
+    CAST('customers', 'LowCardinality(String)') AS measure,
+    grain,
+    period,
+    event,
+    model,
+    stage,
+    CAST('', 'LowCardinality(String)') AS `from`,
+    CAST('', 'LowCardinality(String)') AS `to`,
+    CAST('', 'LowCardinality(String)') AS cause,
+    CAST('', 'LowCardinality(String)') AS segment,
+    CAST('', 'LowCardinality(String)') AS platform,
+    count,
+    toDecimal64(0, 4) AS sum,
+    toDecimal128(0, 8) AS sum_squares,
+    _topic,
+    _partition,
+    _offset,
+    _generation
+FROM {{db}}.customers_log FINAL
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND grain != ''
+COMMENT 'Counts and sums per lane, key and period: a total is the sum over lanes, but for customers, who are distinct within one period and key alone. Kept by the stream; customers are counted in ClickHouse.';
 
 CREATE OR REPLACE VIEW {{db}}.definitions
 (

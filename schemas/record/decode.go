@@ -380,6 +380,7 @@ func DecodeActivity(b []byte) (Activity, error) {
 		SessionStart  moment          `json:"session_start"`
 		SessionStages members[string] `json:"session_stages"`
 		Platform      *string         `json:"platform"`
+		TooLate       bool            `json:"too_late"`
 	}
 	if err := unmarshal(b, &w, activityKind); err != nil {
 		return Activity{}, fmt.Errorf("decode activity: %w", err)
@@ -398,7 +399,7 @@ func DecodeActivity(b []byte) (Activity, error) {
 		SessionStart: w.SessionStart.instant(),
 	}
 	if !a.SessionStart.IsNone() {
-		a.Platform = orEmpty(w.Platform)
+		a.Platform, a.TooLate = orEmpty(w.Platform), w.TooLate
 		for _, e := range w.Exposures {
 			a.Exposures = append(a.Exposures, Exposure(e))
 		}

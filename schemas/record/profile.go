@@ -189,6 +189,7 @@ type Activity struct {
 	SessionBegins bool      // whether this is its first message; not written
 	Exposures     []Exposure
 	Platform      string // app, site or empty
+	TooLate       bool   // its period had closed: no total has it
 }
 
 // Referenced reports whether the message counts as something of the definition.
@@ -299,5 +300,9 @@ func (a *Activity) appendSession(dst []byte) []byte {
 		dst = AppendString(dst, s.Stage)
 	}
 	dst = append(dst, `},"platform":`...)
-	return appendNullable(dst, a.Platform)
+	dst = appendNullable(dst, a.Platform)
+	if a.TooLate {
+		dst = append(dst, `,"too_late":true`...)
+	}
+	return dst
 }

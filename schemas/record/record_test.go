@@ -162,7 +162,7 @@ func TestActivityReadsBack(t *testing.T) {
 		}
 		want.SessionStart = maybe(moments(), instant.None).Draw(rt, "session")
 		if !want.SessionStart.IsNone() {
-			want.Platform = none.Draw(rt, "platform")
+			want.Platform, want.TooLate = none.Draw(rt, "platform"), rapid.Bool().Draw(rt, "too late")
 			for range rapid.IntRange(0, 2).Draw(rt, "session stages") {
 				want.SessionStages = append(want.SessionStages, record.StageAt{Model: odd().Draw(rt, "model"), Stage: odd().Draw(rt, "stage")})
 			}

@@ -49,7 +49,7 @@ func (b *Batch) activity(r *Record) error {
 	}
 	b.add(Activity, r, Row{
 		a.CustomerID, a.EventTime.Time(), null(a.MessageID), a.Type, a.Event, occurrences, exposures, stages(a.Stages), list(a.Segments),
-		stages(a.SessionStages), began.Time(), a.Platform, null(a.Currency), null(string(a.Products)),
+		stages(a.SessionStages), began.Time(), a.Platform, a.TooLate, null(a.Currency), null(string(a.Products)),
 	})
 	return nil
 }

@@ -57,7 +57,7 @@ var tables = [numTables]struct {
 	}},
 	Activity: {"activity_log", []string{
 		"customer_id", "event_time", "message_id", "type", "event", "occurrences", "exposures", "stages", "segments",
-		"session_stages", "session_start", "platform", "currency", "products",
+		"session_stages", "session_start", "platform", "too_late", "currency", "products",
 	}},
 	Exposures: {"exposures_log", []string{"customer_id", "exposed_at", "campaign", "channel", "step", "machine", "message_id", "event", "_occurrence"}},
 	OrderItems: {"order_items_log", []string{

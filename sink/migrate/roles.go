@@ -19,7 +19,7 @@ const (
 
 // sinkInserts are the tables that the sink writes rows into.
 func sinkInserts() []string {
-	tables := []string{"generations_log"}
+	tables := []string{"generations_log", "customers_log"}
 	for _, t := range batch.Tables() {
 		tables = append(tables, t.Name())
 	}

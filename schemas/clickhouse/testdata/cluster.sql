@@ -200,6 +200,22 @@ CREATE TABLE IF NOT EXISTS lapwing.aggregates_log ON CLUSTER 'main'
 ENGINE = Distributed('main', 'lapwing', 'aggregates_log_local', cityHash64(lane))
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
+CREATE TABLE IF NOT EXISTS lapwing.customers_log_local ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/customers_log_local', '{replica}', _version)
+PARTITION BY _generation
+ORDER BY (_generation, definition, grain, model, event, stage, period, lane)
+COMMENT 'Distinct customers as counted, older versions included: query aggregates instead, measure customers.';
+
+CREATE TABLE IF NOT EXISTS lapwing.customers_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = Distributed('main', 'lapwing', 'customers_log_local', cityHash64(lane))
+COMMENT 'Distinct customers as counted, older versions included: query aggregates instead, measure customers.';
+
 CREATE TABLE IF NOT EXISTS lapwing.definitions_log ON CLUSTER 'main'
 (
     …

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package customers_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"lapwing/deploy/embedded"
+	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+	"lapwing/sink/batch"
+	"lapwing/sink/customers"
+	"lapwing/sink/sinktest"
+)
+
+func TestMain(m *testing.M) {
+	embedded.RunChild()
+	os.Exit(m.Run())
+}
+
+const topic = "lapwing.activity"
+
+// messages is a lane's activity: few customers, days around the ends of weeks, months and
+// summer time, within the 35 days of hours, some of it too late.
+func messages(rng *rand.Rand, lane int32, zone *time.Location, n int) (all []batch.Record, facts []record.Activity) {
+	for offset := range n {
+		day := time.Date(1997, time.March, []int{0, 1, 2, 3, 29, 30, 31}[rng.IntN(7)], rng.IntN(24), 15*rng.IntN(4), rng.IntN(2)*59, rng.IntN(2)*999e6, zone)
+		a := record.Activity{
+			CustomerID: fmt.Sprintf("customer-%d-%d", lane, rng.IntN(6)), EventTime: instant.Of(day), Type: "track", Event: "Any",
+			SessionStart: instant.Of(day), TooLate: rng.IntN(8) == 0,
+		}
+		if rng.IntN(4) > 0 {
+			a.Stages = append(a.Stages, record.StageAt{Model: "value", Stage: []string{"new", "lost"}[rng.IntN(2)]}, record.StageAt{Model: "other", Stage: "x"})
+		}
+		for range rng.IntN(3) {
+			o := record.Occurrence{Event: []string{"purchase", "visit"}[rng.IntN(2)], At: a.EventTime, Refund: rng.IntN(4) == 0}
+			if o.Refund {
+				o.At, o.Key = a.EventTime.Add(-24*time.Hour), "k"
+			}
+			a.Occurrence = append(a.Occurrence, o)
+		}
+		facts = append(facts, a)
+		all = append(all, batch.Record{Topic: topic, Name: "activity", Partition: lane, Offset: int64(offset), Generation: 1, Key: []byte(a.CustomerID), Value: a.AppendJSON(nil)})
+	}
+	return all, facts
+}
+
+// byHand counts distinct customers one message at a time.
+func byHand(facts []record.Activity, lane int32, zone *time.Location) map[string]int {
+	seen := map[string]map[string]bool{}
+	for _, a := range facts {
+		if a.TooLate {
+			continue
+		}
+		local := a.EventTime.Time().In(zone)
+		day := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, zone)
+		week := day
+		for week.Weekday() != time.Monday {
+			week = week.AddDate(0, 0, -1)
+		}
+		// The hour by the clock on the wall, also in zones that are not whole hours off.
+		hour := local.Add(-time.Duration(local.Minute())*time.Minute - time.Duration(local.Second())*time.Second - time.Duration(local.Nanosecond()))
+		events := []string{""}
+		for _, o := range a.Occurrence {
+			if !o.Refund {
+				events = append(events, o.Event)
+			}
+		}
+		for grain, at := range map[string]time.Time{"hour": hour, "day": day, "week": week, "month": day.AddDate(0, 0, 1-day.Day())} {
+			for _, event := range events {
+				for _, s := range append([]record.StageAt{{}}, a.Stages...) {
+					key := fmt.Sprintf("%d %s %s %s/%s/%s", lane, grain, at.UTC().Format("2006-01-02 15:04:05"), event, s.Model, s.Stage)
+					if seen[key] == nil {
+						seen[key] = map[string]bool{}
+					}
+					seen[key][a.CustomerID] = true
+				}
+			}
+		}
+	}
+	counts := map[string]int{}
+	for key, who := range seen {
+		counts[key] = len(who)
+	}
+	return counts
+}
+
+// TestCustomersAgainstCountingByHand: whatever the order of the inserts, how they are cut
+// and how often they come, in however many steps and by how many at once it is counted,
+// and if one who is behind counts once more: the counts are those of the messages. What
+// came too late counts nowhere; nothing is counted of what may not be in ClickHouse yet.
+func TestCustomersAgainstCountingByHand(t *testing.T) {
+	server := embeddedtest.ClickHouseForTest(t)
+	ctx := context.Background()
+	for seed, name := range []string{"Europe/Berlin", "Asia/Kathmandu"} {
+		t.Run(name, func(t *testing.T) {
+			zone, err := time.LoadLocation(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(uint64(seed), 3))
+			d := sinktest.NewDatabase(t, server.Options(), fmt.Sprintf("customers_%d", seed))
+			counter := &customers.Counter{Conn: d.Conn, Database: d.Name, Generation: 1, Topic: topic}
+			if n, err := counter.Count(ctx, 0, 10); n != 0 || err != nil {
+				t.Fatalf("without a definition: %d, %v", n, err)
+			}
+			definition := fmt.Sprintf(`{"name":"shop","version":1,"activated_at":"1997-01-01T00:00:00Z","timezone":%q,"models":[],"segments":[]}`, name)
+			if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: []byte(definition)}}); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]int{}
+			for lane := range int32(2) {
+				all, facts := messages(rng, lane, zone, 160)
+				bounds := []int{0, 40, 41, 110, 150}
+				for i, to := range bounds[1:] {
+					part := slices.Clone(all[bounds[i]:to])
+					for _, r := range all[:to] { // some once more
+						if rng.IntN(4) == 0 {
+							part = append(part, r)
+						}
+					}
+					if rng.IntN(2) == 0 { // what lies behind the bound may be there in part
+						part = append(part, all[155])
+					}
+					rng.Shuffle(len(part), func(i, j int) { part[i], part[j] = part[j], part[i] })
+					for len(part) > 0 {
+						n := 1 + rng.IntN(len(part))
+						if err := d.Insert(ctx, part[:n]); err != nil {
+							t.Fatal(err)
+						}
+						part = part[n:]
+					}
+					var group errgroup.Group
+					for range 1 + rng.IntN(2) {
+						group.Go(func() error { _, err := counter.Count(ctx, lane, int64(to)); return err })
+					}
+					if err := group.Wait(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n, err := counter.Count(ctx, lane, 150); n != 0 || err != nil {
+					t.Errorf("nothing is new, and yet: %d, %v", n, err)
+				}
+				if n, err := counter.Count(ctx, lane, 41); n != 0 || err != nil {
+					t.Errorf("who is behind counted %d, %v", n, err)
+				}
+				maps.Copy(want, byHand(facts[:150], lane, zone))
+			}
+			text, err := d.Text(ctx, "SELECT lane, grain, toString(toDateTime(period, 'UTC')), event, model, stage, count FROM "+d.Name+".aggregates WHERE measure = 'customers' AND definition = 'shop'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for line := range strings.Lines(text) {
+				f := strings.Split(strings.Trim(line, "()\n"), ",")
+				for i := range f {
+					f[i] = strings.Trim(f[i], "'")
+				}
+				key := fmt.Sprintf("%s %s %s %s/%s/%s", f[0], f[1], f[2], f[3], f[4], f[5])
+				if got[key] != 0 {
+					t.Fatalf("two counts of %s", key)
+				}
+				if got[key], err = strconv.Atoi(f[6]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for key, n := range want {
+				if got[key] != n {
+					t.Errorf("%s: %d, want %d", key, got[key], n)
+				}
+			}
+			if len(got) != len(want) || len(want) < 100 {
+				t.Errorf("%d counts, want %d", len(got), len(want))
+			}
+		})
+	}
+}
