@@ -353,6 +353,13 @@ func DecodeAggregate(b []byte) (Aggregate, error) {
 // DecodeActivity reads an activity record. Its stages keep the order they are
 // written in; empty lists become nil.
 func DecodeActivity(b []byte) (Activity, error) {
+	if a, ok := fastActivity(b); ok {
+		return a, nil
+	}
+	return slowActivity(b)
+}
+
+func slowActivity(b []byte) (Activity, error) {
 	var w struct {
 		CustomerID  string  `json:"customer_id"`
 		EventTime   moment  `json:"event_time"`
