@@ -104,6 +104,7 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 // tableBatch is what one table receives.
 type tableBatch struct {
 	rows    []Row
+	piece   []any // what later rows are cut from
 	content xxhash.Digest
 	ranges  []span // in the order of first appearance
 }
@@ -113,7 +114,8 @@ type span struct {
 	topic       string
 	partition   int32
 	first, last int64
-	current     int64 // of the record added last
+	current     int64  // of the record added last
+	place       [2]any // topic and partition, as values of a row
 }
 
 // New returns an empty batch.
@@ -183,13 +185,17 @@ func (b *Batch) Pass(topic string, partition int32, offset int64, now time.Time)
 	b.next.Set(topic, partition, offset+1)
 }
 
-// add appends one row and its place.
-func (b *Batch) add(t Table, r *Record, row Row) {
+// add appends one row and its place. It keeps the values, not the row.
+func (b *Batch) add(t Table, r *Record, own Row) {
 	tb := &b.tables[t]
-	tb.rows = append(tb.rows, append(row, r.Topic, uint32(r.Partition), uint64(r.Offset), r.Generation))
+	n := len(own)
+	row := tb.row(n + len(place))
+	copy(row, own)
+	row[n+2], row[n+3] = uint64(r.Offset), r.Generation
 	b.rows++
 	for i := range tb.ranges {
 		if s := &tb.ranges[i]; s.partition == r.Partition && s.topic == r.Topic {
+			row[n], row[n+1] = s.place[0], s.place[1]
 			if s.current != r.Offset { // the first row of this record
 				s.first, s.last, s.current = min(s.first, r.Offset), max(s.last, r.Offset), r.Offset
 				tb.hash(r)
@@ -197,8 +203,23 @@ func (b *Batch) add(t Table, r *Record, row Row) {
 			return
 		}
 	}
-	tb.ranges = append(tb.ranges, span{r.Topic, r.Partition, r.Offset, r.Offset, r.Offset})
+	s := span{r.Topic, r.Partition, r.Offset, r.Offset, r.Offset, [2]any{r.Topic, uint32(r.Partition)}}
+	row[n], row[n+1] = s.place[0], s.place[1]
+	tb.ranges = append(tb.ranges, s)
 	tb.hash(r)
+}
+
+// row is another row, of n values. Rows are cut from larger pieces: one piece of memory
+// for each would be most of what a batch costs.
+func (tb *tableBatch) row(n int) Row {
+	const piece = 256
+	if len(tb.piece) < n {
+		tb.piece = make([]any, n*min(piece, 8+len(tb.rows)))
+	}
+	row := Row(tb.piece[:n:n])
+	tb.piece = tb.piece[n:]
+	tb.rows = append(tb.rows, row)
+	return row
 }
 
 func (tb *tableBatch) hash(r *Record) {

@@ -47,7 +47,9 @@ func cellsOf(name string) cells {
 		return plainOf((*proto.Buffer).PutFloat64)
 	case "DateTime64":
 		if len(arguments) > 0 && arguments[0] == "3" {
-			return plainOf(putMilliseconds)
+			c := plainOf(putMilliseconds)
+			c.zero = time.UnixMilli(0)
+			return c
 		}
 	case "Decimal":
 		switch strings.Join(arguments, ", ") {
@@ -128,8 +130,7 @@ func plainOf[T any](put func(*proto.Buffer, T)) *plain {
 	}}
 }
 
-// putMilliseconds writes an instant: whatever zone t is in, the column's is UTC. No time
-// at all, which stands where there is null, is a number that no reader sees.
+// putMilliseconds writes an instant: whatever zone t is in, the column's is UTC.
 func putMilliseconds(b *proto.Buffer, t time.Time) { b.PutInt64(t.UnixMilli()) }
 
 func putMoney(b *proto.Buffer, d decimal.Decimal) {
