@@ -100,7 +100,7 @@ func TestTimeoutIsARetry(t *testing.T) {
 // TestNothingIsSaid: who takes the connection and never says a word, not even hello,
 // cannot hold an insert either.
 func TestNothingIsSaid(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
