@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,3 +47,42 @@ func (o *outbox) deadLetter(topic string, cause event.Cause, src mailbox.Source,
 
 // maxKeyBytes bounds the key of a dead letter: an id has at most 256 bytes.
 const maxKeyBytes = 4096
+
+// DeadLetter is what a record of the topic of dead letters says beside key and value,
+// which are the source record's.
+type DeadLetter struct {
+	Cause           string
+	SourceTopic     string
+	SourcePartition int32
+	SourceOffset    int64
+	// OriginalBytes is how long the value was, if the record has only its beginning.
+	OriginalBytes int64
+}
+
+// ReadDeadLetter reads the headers that deadLetter writes.
+func ReadDeadLetter(r *kgo.Record) (d DeadLetter, err error) {
+	for _, h := range r.Headers {
+		text := string(h.Value)
+		var n int64
+		switch h.Key {
+		case "cause":
+			d.Cause = text
+		case "source_topic":
+			d.SourceTopic = text
+		case "source_partition":
+			n, err = strconv.ParseInt(text, 10, 32)
+			d.SourcePartition = int32(n)
+		case "source_offset":
+			d.SourceOffset, err = strconv.ParseInt(text, 10, 64)
+		case "original_bytes":
+			d.OriginalBytes, err = strconv.ParseInt(text, 10, 64)
+		}
+		if err != nil {
+			return d, fmt.Errorf("dead letter at offset %d: header %s: %w", r.Offset, h.Key, err)
+		}
+	}
+	if d.Cause == "" || d.SourceTopic == "" {
+		return d, fmt.Errorf("dead letter at offset %d: its headers do not say cause and source", r.Offset)
+	}
+	return d, nil
+}

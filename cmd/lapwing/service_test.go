@@ -17,6 +17,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lapwing/deploy/embedded"
 	"lapwing/deploy/embedded/embeddedtest"
@@ -95,6 +96,7 @@ func runServiceScripts(t *testing.T, what string, given ...string) {
 			"answers":    answers,
 			"eventually": eventually,
 			"sql":        statement,
+			"produce":    produce,
 		},
 		RequireExplicitExec: true,
 	}
@@ -164,6 +166,16 @@ func statement(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ts.Check(conn.Exec(ctx, args[0]))
+}
+
+// produce writes a record without a key, whatever it is: produce TOPIC VALUE.
+func produce(ts *testscript.TestScript, _ bool, args []string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("LAPWING_KAFKA_BROKERS")))
+	ts.Check(err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ts.Check(client.ProduceSync(ctx, &kgo.Record{Topic: args[0], Value: []byte(args[1])}).FirstErr())
 }
 
 // watched is output that a test reads while it is written.

@@ -14,9 +14,6 @@ import (
 // ErrAway says that Kafka or ClickHouse could not be reached, or went away.
 var ErrAway = errors.New("a server went away")
 
-// errTrimmed says that the log lost its beginning to retention while it was read.
-var errTrimmed = errors.New("the log's beginning was removed while it was read")
-
 // failed wraps what a server answered, and as ErrAway what kept it from answering.
 func failed(what string, err error) error {
 	_, clickHouse := errors.AsType[*ch.Exception](err)

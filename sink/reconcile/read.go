@@ -4,11 +4,13 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"lapwing/sink/batch"
+	"lapwing/sink/committed"
 	"lapwing/sink/compare"
 )
 
@@ -73,10 +75,11 @@ func (r *run) readPartition(ctx context.Context, spans []compare.Span, c *collec
 			at = to
 			return r.pace.wait(ctx, records)
 		}
-		err := r.readLog(ctx, stretch, func(rec *kgo.Record) error {
+		var ours error
+		err := committed.Read(ctx, r.kafka(), committed.Span(stretch), func(rec *kgo.Record) error {
 			if records++; records == told {
-				if err := tell(rec.Offset); err != nil {
-					return err
+				if ours = tell(rec.Offset); ours != nil {
+					return ours
 				}
 				records = 0
 			}
@@ -86,10 +89,14 @@ func (r *run) readPartition(ctx context.Context, spans []compare.Span, c *collec
 			if rec.Offset < own[0].From || rec.Offset >= own[0].To {
 				return nil
 			}
-			return c.add(rec)
+			ours = c.add(rec)
+			return ours
 		})
-		if err == nil {
+		switch {
+		case err == nil:
 			err = tell(stretch.To)
+		case ours == nil && ctx.Err() == nil && !errors.Is(err, committed.ErrTrimmed):
+			err = failed("compare with the log", err)
 		}
 		if err != nil {
 			return err

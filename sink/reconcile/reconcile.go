@@ -26,6 +26,7 @@ import (
 
 	"lapwing/schemas/topics"
 	"lapwing/sink/batch"
+	"lapwing/sink/committed"
 	"lapwing/sink/compare"
 	"lapwing/sink/writer"
 )
@@ -127,7 +128,7 @@ func (r *Reconciler) Compare(ctx context.Context) (*Report, error) {
 func (r *Reconciler) compare(ctx context.Context, only *Report) (*Report, *run, error) {
 	for attempt := 1; ; attempt++ {
 		report, run, err := r.once(ctx, only)
-		if err == nil || attempt == maxAttempts || !errors.Is(err, errTrimmed) {
+		if err == nil || attempt == maxAttempts || !errors.Is(err, committed.ErrTrimmed) {
 			return report, run, err
 		}
 	}

@@ -49,19 +49,16 @@ type place struct {
 	partition int32
 }
 
-func (r *Reconciler) client(opts ...kgo.Opt) (*kgo.Client, error) {
-	c, err := kgo.NewClient(append(append([]kgo.Opt{kgo.SeedBrokers(r.cfg.Brokers...)}, r.deps.KafkaOpts...), opts...)...)
-	if err != nil {
-		return nil, fmt.Errorf("create Kafka client: %w", err)
-	}
-	return c, nil
+// kafka is where Kafka is.
+func (r *Reconciler) kafka() []kgo.Opt {
+	return append([]kgo.Opt{kgo.SeedBrokers(r.cfg.Brokers...)}, r.deps.KafkaOpts...)
 }
 
 // findScope asks where each partition begins and ends, and how far the sink is.
 func (r *Reconciler) findScope(ctx context.Context) (*scope, error) {
-	client, err := r.client()
+	client, err := kgo.NewClient(r.kafka()...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create Kafka client: %w", err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package reconcile
+// Package committed reads a stretch of one partition's committed records, and knows when
+// it has come to the end also where the rest is nothing that a consumer is shown: aborted
+// transactions, and holes that a compaction has left.
+package committed
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"lapwing/sink/compare"
 )
 
 // quiet is how long nothing may come from the log before it is asked whether there is
@@ -21,17 +23,29 @@ import (
 // a consumer hears nothing.
 const quiet = 2 * time.Second
 
-// readLog calls each with the committed records of a span, in order.
-func (r *Reconciler) readLog(ctx context.Context, s compare.Span, each func(*kgo.Record) error) error {
-	client, err := r.client(
+// Span is a stretch of a log: From inclusive, To exclusive.
+type Span struct {
+	Topic     string
+	Partition int32
+	From, To  int64
+}
+
+// ErrTrimmed says that what was to be read next has been removed by retention.
+var ErrTrimmed = errors.New("the log's beginning was removed while it was read")
+
+// Read calls each with the committed records of a span, in order, markers left out. opts
+// say where Kafka is; To must be at most the end of what is committed.
+func Read(ctx context.Context, opts []kgo.Opt, s Span, each func(*kgo.Record) error) error {
+	client, err := kgo.NewClient(append(
+		slices.Clone(opts),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Topic: {s.Partition: kgo.NewOffset().At(s.From)}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that what ends in one is seen to end
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(8<<20), kgo.FetchMaxWait(100*time.Millisecond),
-	)
+	)...)
 	if err != nil {
-		return err
+		return fmt.Errorf("create Kafka client: %w", err)
 	}
 	defer client.Close()
 	for next := s.From; next < s.To; {
@@ -45,9 +59,9 @@ func (r *Reconciler) readLog(ctx context.Context, s compare.Span, each func(*kgo
 			switch {
 			case errors.Is(e.Err, context.DeadlineExceeded):
 			case errors.Is(e.Err, kerr.OffsetOutOfRange):
-				return fmt.Errorf("read %s, partition %d, from %d: %w", s.Topic, s.Partition, next, errTrimmed)
+				return fmt.Errorf("read %s, partition %d, from %d: %w", s.Topic, s.Partition, next, ErrTrimmed)
 			default:
-				return failed(fmt.Sprintf("read %s, partition %d", s.Topic, s.Partition), e.Err)
+				return fmt.Errorf("read %s, partition %d: %w", s.Topic, s.Partition, e.Err)
 			}
 		}
 		if fetches.Empty() {
@@ -73,10 +87,10 @@ func (r *Reconciler) readLog(ctx context.Context, s compare.Span, each func(*kgo
 }
 
 // skip is where the next record may stand, at or after at, if a fetch finds none there.
-func skip(ctx context.Context, client *kgo.Client, s compare.Span, at int64) (int64, error) {
+func skip(ctx context.Context, client *kgo.Client, s Span, at int64) (int64, error) {
 	meta, err := kadm.NewClient(client).Metadata(ctx, s.Topic)
 	if err != nil {
-		return at, failed(fmt.Sprintf("find the leader of %s, partition %d", s.Topic, s.Partition), err)
+		return at, fmt.Errorf("find the leader of %s, partition %d: %w", s.Topic, s.Partition, err)
 	}
 	detail := meta.Topics[s.Topic]
 	leader := detail.Partitions[s.Partition].Leader
@@ -92,7 +106,7 @@ func skip(ctx context.Context, client *kgo.Client, s compare.Span, at int64) (in
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 	answer, err := req.RequestWith(ctx, client.Broker(int(leader)))
 	if err != nil {
-		return at, failed(fmt.Sprintf("ask %s, partition %d, what follows offset %d", s.Topic, s.Partition, at), err)
+		return at, fmt.Errorf("ask %s, partition %d, what follows offset %d: %w", s.Topic, s.Partition, at, err)
 	}
 	for _, t := range answer.Topics {
 		for i := range t.Partitions {
