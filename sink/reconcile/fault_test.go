@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lapwing/sink/batch"
 	"lapwing/sink/compare"
@@ -264,5 +265,35 @@ func TestOldBackup(t *testing.T) {
 		if is := w.shown(table); !maps.EqualFunc(was, is, maps.Equal[map[string]bool]) {
 			t.Errorf("%s is not what it was: %d places, then %d", table, len(was), len(is))
 		}
+	}
+}
+
+// TestForgottenRows: what a table forgets by its TTL is not missing, before and after it
+// is gone; what it keeps is compared.
+func TestForgottenRows(t *testing.T) {
+	w := newWorld(t, "forgotten", 27)
+	w.write(w.history.Records(1))
+	all := w.equal()
+	days := int(time.Since(time.Date(1997, 5, 15, 0, 0, 0, 0, time.UTC)).Hours() / 24)
+	w.exec("SYSTEM STOP MERGES {}.activity_log")
+	w.exec(fmt.Sprintf("ALTER TABLE {}.activity_log MODIFY TTL toDateTime(event_time) + toIntervalDay(%d) SETTINGS materialize_ttl_after_modify = 0", days))
+	some := w.equal()
+	if a, b := text2(all), text2(some); a == b {
+		t.Error("the TTL makes no difference: the test shows nothing")
+	}
+	w.exec("SYSTEM START MERGES {}.activity_log")
+	before := w.ask("SELECT count() FROM {}.activity")
+	w.exec("OPTIMIZE TABLE {}.activity_log FINAL")
+	if after := w.ask("SELECT count() FROM {}.activity"); after == before || after == "(0)\n" {
+		t.Fatalf("%s rows before, %s after: the test shows nothing", before, after)
+	}
+	w.equal()
+	w.exec("DELETE FROM {}.activity_log WHERE (_partition, _offset) IN (SELECT _partition, _offset FROM {}.activity_log ORDER BY event_time DESC LIMIT 2)")
+	if got := w.compare(); got.Rows() != 2 {
+		t.Errorf("2 rows are gone too early; found\n%s", text(got))
+	}
+	w.exec("ALTER TABLE {}.activity_log MODIFY TTL toDateTime(event_time) + toIntervalDay(1) WHERE event = 'x' SETTINGS materialize_ttl_after_modify = 0")
+	if _, err := w.reconciler().Compare(t.Context()); err == nil || !strings.Contains(err.Error(), "activity_log forgets rows is not understood") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -88,6 +88,11 @@ func (c *collector) drain() error {
 			if meta.customer >= 0 && len(c.run.erased) > 0 && c.run.isErased(values[meta.customer]) {
 				continue
 			}
+			if meta.expiry >= 0 {
+				if at, ok := values[meta.expiry].(time.Time); ok && at.UnixMilli() < meta.kept.UnixMilli() {
+					continue
+				}
+			}
 			n := len(values)
 			at := place{values[n-4].(string), int32(values[n-3].(uint32))}
 			row, err := table.Row(values, int64(values[n-2].(uint64)))

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 
@@ -26,6 +27,11 @@ type table struct {
 	// placed says that the place in the log is part of the ordering key, so that no other
 	// row can ever replace one.
 	placed bool
+	// expiry is the index of the column after which the table forgets rows; -1 if it keeps
+	// them. Rows before kept are not compared.
+	expiry  int
+	expires string
+	kept    time.Time
 }
 
 // distributed finds the table behind one of engine Distributed.
@@ -44,7 +50,7 @@ func (r *run) describe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for the tables' columns: %w", err)
 	}
-	keys, err := r.orderingKeys(ctx)
+	engines, err := r.engines(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the tables' ordering keys: %w", err)
 	}
@@ -58,35 +64,50 @@ func (r *run) describe(ctx context.Context) error {
 			ignored = []string{"reason"} // its words may change from release to release
 		}
 		written := t.Columns()
-		c, err := compare.NewTable(written, columns[t.Name()], keys[t.Name()], ignored)
+		c, err := compare.NewTable(written, columns[t.Name()], engines[t.Name()].key, ignored)
 		if err != nil {
 			return fmt.Errorf("table %s.%s is not the one this lapwing was built for: %w; `lapwing migrate` says what is wrong", r.cfg.Database, t.Name(), err)
 		}
+		expiry, err := compare.ParseExpiry(engines[t.Name()].full)
+		at := slices.Index(written, expiry.Column)
+		if err == nil && expiry.Column != "" && at < 0 {
+			err = fmt.Errorf("TTL of column %s, which no row says", expiry.Column)
+		}
+		if err != nil {
+			return fmt.Errorf("when table %s.%s forgets rows is not understood: %w", r.cfg.Database, t.Name(), err)
+		}
 		r.tables[t] = &table{
 			of: t, name: t.Name(), compare: c, customer: slices.Index(written, "customer_id"),
-			placed: regexp.MustCompile(`\b_offset\b`).MatchString(keys[t.Name()]),
+			placed: placed.MatchString(engines[t.Name()].key), expiry: at, expires: expiry.Column, kept: expiry.Kept(r.pace.began),
 		}
 	}
 	return nil
 }
 
-// orderingKeys are those of all tables; on a cluster a table has that of the tables which
-// it stands for.
-func (r *run) orderingKeys(ctx context.Context) (map[string]string, error) {
-	keys, behind := map[string]string{}, map[string]string{}
+// placed finds the offset in an ordering key.
+var placed = regexp.MustCompile(`\b_offset\b`)
+
+// engine is how a table keeps its rows.
+type engine struct{ key, full string }
+
+// engines are those of all tables; on a cluster a table has that of the tables which it
+// stands for.
+func (r *run) engines(ctx context.Context) (map[string]engine, error) {
+	all, behind := map[string]engine{}, map[string]string{}
 	err := r.query(ctx, "SELECT name, sorting_key, engine_full FROM system.tables WHERE database = "+quote(r.cfg.Database), func(got rows) error {
-		var name, key, engine string
-		err := got.Scan(&name, &key, &engine)
-		keys[name] = key
-		if m := distributed.FindStringSubmatch(engine); m != nil && m[1] == r.cfg.Database {
+		var name string
+		var e engine
+		err := got.Scan(&name, &e.key, &e.full)
+		all[name] = e
+		if m := distributed.FindStringSubmatch(e.full); m != nil && m[1] == r.cfg.Database {
 			behind[name] = m[2]
 		}
 		return err
 	})
 	for name, local := range behind {
-		keys[name] = keys[local]
+		all[name] = all[local]
 	}
-	return keys, err
+	return all, err
 }
 
 // quote is a text as an SQL literal.
@@ -128,6 +149,9 @@ func (r *run) judged(t *table) string {
 			names[i] = quote(customer)
 		}
 		also += " AND customer_id NOT IN (" + strings.Join(names, ", ") + ")"
+	}
+	if t.expiry >= 0 {
+		also += fmt.Sprintf(" AND toUnixTimestamp64Milli(%s) >= %d", t.expires, t.kept.UnixMilli())
 	}
 	if t.of == batch.Unreadable {
 		also += " AND NOT startsWith(reason, " + quote(batch.RefusedPrefix) + ")"
