@@ -48,6 +48,7 @@ func TestKPIWithoutClickHouse(t *testing.T) {
 			{"kpi", "churn", "--clickhouse", "https://host"},
 			{"migrate", "--apply", "--dry-run"},
 			{"migrate", "--roles", "--apply"},
+			{"migrate", "--dictionary", "--dry-run"},
 			{"migrate", "--cluster", "a'b"},
 			{"migrate", "now"},
 		},

@@ -11,11 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	schema "lapwing/schemas/clickhouse"
 	"lapwing/sink/migrate"
 )
 
 // migrateFlags say what migrate does instead of checking; at most one is set.
-type migrateFlags struct{ apply, dryRun, roles bool }
+type migrateFlags struct{ apply, dryRun, roles, dictionary bool }
 
 func (a *app) migrateCommand() *cobra.Command {
 	var where clickHouseFlags
@@ -33,14 +34,23 @@ ones on every shard and Distributed ones over them, made ON CLUSTER.`,
 		Example: `  lapwing migrate -c lapwing.yaml
   lapwing migrate -c lapwing.yaml --dry-run > ddl.sql
   lapwing migrate -c lapwing.yaml --apply
-  lapwing migrate -c lapwing.yaml --roles | clickhouse-client --multiquery`,
+  lapwing migrate -c lapwing.yaml --roles | clickhouse-client --multiquery
+  lapwing migrate --dictionary | less`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if do.apply && do.dryRun || do.roles && (do.apply || do.dryRun) {
-				return usageError("--apply, --dry-run and --roles exclude each other")
+			said := 0
+			for _, set := range []bool{do.apply, do.dryRun, do.roles, do.dictionary} {
+				if set {
+					said++
+				}
 			}
-			if do.roles {
+			switch {
+			case said > 1:
+				return usageError("--apply, --dry-run, --roles and --dictionary exclude each other")
+			case do.roles:
 				return a.printRoles(&where)
+			case do.dictionary:
+				return a.printDictionary()
 			}
 			to, err := where.connection(a.env)
 			if err != nil {
@@ -74,7 +84,17 @@ ones on every shard and Distributed ones over them, made ON CLUSTER.`,
 	c.Flags().BoolVar(&do.apply, "apply", false, "carry out what is pending")
 	c.Flags().BoolVar(&do.dryRun, "dry-run", false, "print the statements that --apply would carry out")
 	c.Flags().BoolVar(&do.roles, "roles", false, "print roles for writing, reading and migrating, with what each may; asks no server")
+	c.Flags().BoolVar(&do.dictionary, "dictionary", false, "print every table, view and column with its meaning, as Markdown; asks no server")
 	return c
+}
+
+// printDictionary prints what is in ClickHouse; it needs none.
+func (a *app) printDictionary() error {
+	text, err := schema.Dictionary()
+	if err != nil {
+		return err
+	}
+	return a.say("%s", text)
 }
 
 // printRoles prints the DDL of the roles; it needs no ClickHouse.

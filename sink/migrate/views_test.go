@@ -8,19 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"lapwing/deploy/embedded"
 	"lapwing/deploy/embedded/embeddedtest"
 	schema "lapwing/schemas/clickhouse"
 	"lapwing/sink/sinktest"
 )
 
 // history is a database with a random history.
-func history(t *testing.T, name string) *sinktest.Database {
+func history(t *testing.T, name string) (*sinktest.Database, *embedded.ClickHouse) {
 	t.Helper()
-	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), name)
+	server := embeddedtest.ClickHouseForTest(t)
+	d := sinktest.NewDatabase(t, server.Options(), name)
 	if err := d.Insert(context.Background(), sinktest.New(1, time.UTC, sinktest.Size{Customers: 20, Changes: 8, Orders: 4}).Records(1)); err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d, server
 }
 
 // TestViewsAreOfTheirTypes: what a view selects has the types that its columns declare, as
@@ -29,7 +31,7 @@ func history(t *testing.T, name string) *sinktest.Database {
 // ask for a part of the column that what is selected does not have.
 func TestViewsAreOfTheirTypes(t *testing.T) {
 	ctx := context.Background()
-	d := history(t, "typed")
+	d, _ := history(t, "typed")
 	objects, err := schema.Objects()
 	if err != nil {
 		t.Fatal(err)
