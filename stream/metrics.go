@@ -56,7 +56,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		exceeded: counterVec("limit_exceeded_total", "What went beyond a limit of one customer or message, by limit.", "limit"),
 		tooLate: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Name: "aggregates_too_late_total", Help: "Occurrences and changes that came after their period had closed; they are in no total.",
+			Namespace: namespace, Name: "aggregates_too_late_total", Help: "Occurrences and changes that came after their period had closed; they change no total of a closed period.",
 		}),
 		commits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "commit_seconds", Help: "Time to end a transaction with a commit.",

@@ -196,13 +196,19 @@ func stageIn(stages []record.StageAt, model string) string {
 }
 
 // AddTransition counts a stage change at its effective_at; other kinds are not
-// counted. r is not kept.
+// counted. One that comes after its period had closed is counted as too late, and stands
+// in the first period that has not: how many customers are in a stage is the sum of all
+// that entered less all that left, and must stay right. r is not kept.
 func (t *Totals) AddTransition(r *record.Record) {
-	if r.Kind != record.StageChange || t.late(r.EffectiveAt, dims{model: r.Model}) {
+	if r.Kind != record.StageChange {
 		return
 	}
+	at := r.EffectiveAt
+	if t.late(at, dims{model: r.Model}) {
+		at = t.now.closedUntil
+	}
 	d := dims{measure: record.MeasureTransition, model: r.Model, from: r.From, to: r.To, cause: r.Cause.Type}
-	t.add(t.find(d), 0, t.periodsOf(r.EffectiveAt), value{count: 1})
+	t.add(t.find(d), 0, t.periodsOf(at), value{count: 1})
 }
 
 // late reports whether the period of an instant has closed, and counts it by day, week

@@ -185,7 +185,8 @@ func TestTotalsAgainstOracle(t *testing.T) {
 }
 
 // TestTooLateIsCountedByItself: what comes after its period has closed is counted as
-// what it would have been, by day, week and month, and in no other total.
+// what it would have been, by day, week and month, and in no other total; a stage change
+// beside that in the first period that is open (TestLateChangesKeepPopulation).
 func TestTooLateIsCountedByItself(t *testing.T) {
 	d := def("UTC")
 	d.Aggregates.CloseAfter = 7 * 24 * time.Hour
