@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
@@ -18,14 +19,20 @@ func (a *app) kpiCommand() *cobra.Command {
 	var where clickHouseFlags
 	var format, grain, model string
 	var params map[string]string
+	var fresh bool
+	var every time.Duration
 	c := &cobra.Command{
-		Use:   "kpi [list | describe NAME | NAME]",
+		Use:   "kpi [list | describe NAME | keep | NAME]",
 		Short: "The KPI catalogue over ClickHouse",
 		Long: `kpi shows a KPI, or lists those there are. Each is a view in ClickHouse that any
 client may query; kpi list names it. Its columns say in their comments what is
 counted and what is divided by what.
 
-Now is the greatest instant in the data (kpi clock). A period with a * still runs.`,
+Now is the greatest instant in the data (kpi clock). A period with a * still runs.
+
+Over millions of customers some take seconds. kpi keep computes all of them and keeps the
+rows of the slow ones, in tables that begin with kept_; from then on, for a day, kpi reads
+those and says as of when they are. Let it run beside the service: lapwing kpi keep --every 15m.`,
 		Example: `  lapwing kpi list
   lapwing kpi population --by week
   lapwing kpi describe churn
@@ -46,6 +53,9 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 			if len(args) == 0 || args[0] == "list" {
 				return a.listKPIs(kpi.Format(format))
 			}
+			if args[0] == "keep" && len(args) == 1 {
+				return a.keepKPIs(c.Context(), &where, every)
+			}
 			describe := args[0] == "describe"
 			if describe != (len(args) == 2) {
 				return usageError("want `lapwing kpi NAME`, or `lapwing kpi describe NAME`")
@@ -62,12 +72,16 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 				return err
 			}
 			defer func() { _ = conn.Close() }() // nothing was written
-			r, err := kpi.Run(c.Context(), conn, k, kpi.Options{Database: database, Grain: grain, Model: model, Params: params})
+			r, err := kpi.Run(c.Context(), conn, k, kpi.Options{Database: database, Grain: grain, Model: model, Params: params, Fresh: fresh})
 			if err != nil {
 				return explainKPI(c.Context(), err, database)
 			}
 			if format == string(kpi.FormatTable) {
-				if _, err := fmt.Fprintf(a.stdout, "%s\n\n", wrap(k.Meaning, 88)); err != nil {
+				asOf := ""
+				if r.Kept != nil {
+					asOf = fmt.Sprintf("As of %s, when it was kept; --fresh computes it now.\n", r.Kept.TakenAt.UTC().Format(time.RFC3339))
+				}
+				if _, err := fmt.Fprintf(a.stdout, "%s\n%s\n", wrap(k.Meaning, 88), asOf); err != nil {
 					return fmt.Errorf("print KPI: %w", err)
 				}
 			}
@@ -78,6 +92,8 @@ Now is the greatest instant in the data (kpi clock). A period with a * still run
 	c.Flags().StringVar(&format, "format", string(kpi.FormatTable), "table, json or csv")
 	c.Flags().StringVar(&grain, "by", "", "length of the periods: day, week or month (default: what the KPI is meant for, as a rule month)")
 	c.Flags().StringVar(&model, "model", "", "only this stage `MODEL`")
+	c.Flags().BoolVar(&fresh, "fresh", false, "compute it now, even if it is kept")
+	c.Flags().DurationVar(&every, "every", 0, "of keep: go on, and begin again after this time, such as 15m")
 	c.Flags().StringToStringVar(&params, "param", nil, "what the KPI leaves open, such as the name of an event: `NAME=VALUE`")
 	return c
 }
@@ -109,6 +125,36 @@ func (a *app) listKPIs(f kpi.Format) error {
 		}
 	}
 	return nil
+}
+
+// keepKPIs computes all KPIs and keeps the slow ones; again and again with every.
+func (a *app) keepKPIs(ctx context.Context, where *clickHouseFlags, every time.Duration) error {
+	conn, database, err := where.open(ctx, a.env)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // what was written has been acknowledged
+	for {
+		if err := kpi.Keep(ctx, conn, database, kpi.Slow, func(one kpi.Kept) {
+			verb := "fast"
+			if one.Kept {
+				verb = "kept"
+			}
+			_, _ = fmt.Fprintf(a.stdout, "%s %s (%s)\n", verb, strings.TrimPrefix(one.Name, "kept_"), one.Took.Round(time.Millisecond)) // progress
+		}); err != nil {
+			return explainKPI(ctx, err, database)
+		}
+		if every <= 0 {
+			return nil
+		}
+		again := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return interrupted(ctx)
+		case <-again.C:
+		}
+	}
 }
 
 // describeKPI says what a KPI means; it needs no ClickHouse.

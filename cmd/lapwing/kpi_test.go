@@ -44,6 +44,8 @@ func TestKPIWithoutClickHouse(t *testing.T) {
 			{"kpi", "churn", "--format", "xml"},
 			{"kpi", "churn", "--by", "year"},
 			{"kpi", "churn", "flow"},
+			{"kpi", "describe"},
+			{"kpi", "describe", "nonsense"},
 			{"kpi", "churn", "--database", "a;b"},
 			{"kpi", "churn", "--clickhouse", "https://host"},
 			{"migrate", "--apply", "--dry-run"},
@@ -119,6 +121,11 @@ func TestMigrateAndKPI(t *testing.T) {
 		{[]string{"kpi", "churn"}, exitFine, "no data yet", ""},
 		{[]string{"kpi", "kpi_churn", "--format", "json", "--by", "week"}, exitFine, "[]", ""},
 		{[]string{"kpi", "totals", "--format", "csv"}, exitFine, "event,orders,customers,revenue", ""},
+		{[]string{"kpi", "describe", "churn"}, exitFine, "\nDenominator  customers in a stage neither churned nor first at the start\n", ""},
+		{[]string{"kpi", "carts", "--param", "rest_minutes=soon"}, exitInput, "", "want a whole number"},
+		{[]string{"kpi", "carts", "--param", "rest=5"}, exitInput, "", "lapwing kpi describe carts"},
+		{[]string{"kpi", "lapsing-visits"}, exitFine, "no data yet", ""},
+		{[]string{"kpi", "keep"}, exitFine, "kpi_totals (", ""},
 	} {
 		code, out, bad := lapwing(env, step.args...)
 		if code != step.code || !strings.Contains(out, step.out) || !strings.Contains(bad, step.bad) || step.bad == "" && bad != "" {

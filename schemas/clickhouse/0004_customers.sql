@@ -216,7 +216,7 @@ AS SELECT
     counts[toInt64(0)] AS first_buyers,
     counts[toInt64(n)] AS buyers,
     buyers / first_buyers AS retention_rate,
-    n < last AS closed
+    CAST(n < last AS Bool) AS closed
 FROM
 (
     SELECT

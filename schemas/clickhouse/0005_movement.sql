@@ -63,7 +63,7 @@ AS SELECT
     size AS customers,
     standing AS retained,
     retained / customers AS retention_rate,
-    n < last AS closed
+    CAST(n < last AS Bool) AS closed
 FROM
 (
     SELECT

@@ -62,8 +62,11 @@ func Describe(k KPI, database string) (string, error) {
 var hole = regexp.MustCompile(`@[a-z_]+`)
 
 // example is the query with the defaults in it, as any client can send it.
-func (k *KPI) example() string {
-	return hole.ReplaceAllStringFunc(k.Query, func(name string) string {
+func (k *KPI) example() string { return k.filled(k.Query) }
+
+// filled is SQL of the KPI with the defaults in the places of its parameters.
+func (k *KPI) filled(sql string) string {
+	return hole.ReplaceAllStringFunc(sql, func(name string) string {
 		switch name = name[1:]; name {
 		case "grain":
 			return "'" + cmp.Or(k.By, "month") + "'"

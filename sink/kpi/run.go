@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -22,6 +23,7 @@ type Options struct {
 	Database string
 	Grain    string            // day, week or month; empty: month
 	Model    string            // empty: all models
+	Fresh    bool              // compute it now, even if it is kept
 	Params   map[string]string // of the KPI's parameters, those that are not as by default
 }
 
@@ -38,6 +40,7 @@ type Result struct {
 	Options Options
 	Columns []Column
 	Rows    [][]any
+	Kept    *Kept // nil if the rows were computed now
 }
 
 // Run queries one KPI.
@@ -61,12 +64,22 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 		return nil, err
 	}
 	args = append(args, open...)
-	rows, err := conn.Query(ctx, schema.For(o.Database, k.Query), args...)
+	query := k.Query
+	var kept *Kept
+	if !o.Fresh {
+		if kept, err = k.kept(ctx, conn, o.Database, o.Params); err != nil {
+			return nil, err
+		}
+	}
+	if kept != nil {
+		query = strings.Replace(query, k.source(), schema.Placeholder+"."+kept.Name, 1)
+	}
+	rows, err := conn.Query(ctx, schema.For(o.Database, query), args...)
 	if err != nil {
 		return nil, fmt.Errorf("query KPI %s: %w", k.Name, err)
 	}
 	defer func() { _ = rows.Close() }() // the error that counts is rows.Err
-	out := &Result{KPI: k, Options: o}
+	out := &Result{KPI: k, Options: o, Kept: kept}
 	types := rows.ColumnTypes()
 	for _, t := range types {
 		out.Columns = append(out.Columns, Column{t.Name(), t.DatabaseTypeName()})

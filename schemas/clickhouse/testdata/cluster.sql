@@ -604,3 +604,17 @@ CREATE OR REPLACE VIEW lapwing.kpi_thresholds ON CLUSTER 'main'
     …
 )
 AS SELECT …;
+
+CREATE TABLE IF NOT EXISTS lapwing.kept_log ON CLUSTER 'main'
+(
+    …
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/kept_log', '{shard}-{replica}', taken_at)
+ORDER BY name
+COMMENT 'KPIs that are kept, as written by lapwing kpi keep: query kept instead.';
+
+CREATE OR REPLACE VIEW lapwing.kept ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
