@@ -79,25 +79,27 @@ func Catalogue() []KPI {
 	return slices.Concat(stageKPIs(), orderKPIs(), presetKPIs(), dataKPIs())
 }
 
+const aboutData = "data"
+
 // dataKPIs are about the data itself.
 func dataKPIs() []KPI {
 	return []KPI{
 		{
-			Name: "flow-by-hour", Title: "Flow between stages by hour", Group: "data", View: "kpi_flow_by_hour",
+			Name: "flow-by-hour", Title: "Flow between stages by hour", Group: aboutData, View: "kpi_flow_by_hour",
 			Meaning:   "Stage changes from one stage to another per hour of the last weeks: those of cause event and deadline, and beside them the others.",
 			Numerator: "changes from one stage to another by an event or a deadline", Time: "in the hour", Unit: "changes",
 			Query:  `SELECT model, hour, from_stage, to_stage, changes, others FROM {{db}}.kpi_flow_by_hour WHERE @grain != '' AND (@model = '' OR model = @model) ORDER BY model, hour, from_stage NULLS FIRST, to_stage NULLS LAST`,
 			layout: layout{split: "model"},
 		},
 		{
-			Name: "events-by-hour", Title: "Events by hour", Group: "data", View: "kpi_events_by_hour",
+			Name: "events-by-hour", Title: "Events by hour", Group: aboutData, View: "kpi_events_by_hour",
 			Meaning:   "Occurrences of each event and the sum of their values per hour of the last weeks, by the stage held just before; rows without a model are of all customers.",
 			Numerator: "occurrences of the event", Time: "in the hour", Unit: "occurrences",
 			Query:  `SELECT event, model, hour, stage, occurrences, value, currency FROM {{db}}.kpi_events_by_hour WHERE @grain != '' AND (@model = '' OR model = @model) ORDER BY event, model, hour, stage`,
 			layout: layout{split: "event"},
 		},
 		{
-			Name: "clock", Title: "Where the data stands", Group: "data", View: "kpi_clock",
+			Name: "clock", Title: "Where the data stands", Group: aboutData, View: "kpi_clock",
 			Meaning:   "The greatest instant in the data: what is now for all KPIs.",
 			Numerator: "the greatest instant of any event or change", Time: "to date", Unit: "instant (UTC)",
 			Query: `SELECT * FROM {{db}}.kpi_clock`,

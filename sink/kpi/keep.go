@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	schema "lapwing/schemas/clickhouse"
@@ -21,6 +22,10 @@ const Slow = 100 * time.Millisecond
 // keptFor is how old what is kept may be, in ClickHouse's own words: if nobody keeps KPIs
 // any more, they are computed again.
 const keptFor = "INTERVAL 1 DAY"
+
+// spill has groups and sorts go to the disk in good time: what is kept may take long, but
+// not the memory of who asks.
+var spill = ch.Settings{"max_bytes_before_external_group_by": 512 << 20, "max_bytes_before_external_sort": 512 << 20} //nolint:gochecknoglobals // a constant
 
 // Kept says that rows were not computed now.
 type Kept struct {
@@ -42,7 +47,7 @@ func Keep(ctx context.Context, conn driver.Conn, database string, slow time.Dura
 	seen := map[string]bool{}
 	for _, k := range Catalogue() {
 		table := k.table()
-		if seen[table] {
+		if seen[table] || k.Group == aboutData { // where the data stands is asked of the data
 			continue
 		}
 		seen[table] = true
@@ -77,6 +82,7 @@ func (k *KPI) keep(ctx context.Context, conn driver.Conn, database string, slow 
 		return one, fmt.Errorf("keep KPI %s: ask what is live: %w", k.Name, err)
 	}
 	begun := time.Now()
+	ctx = ch.Context(ctx, ch.WithSettings(spill))
 	if err := exec(`CREATE OR REPLACE TABLE {{db}}.` + one.Name + ` ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM ` + k.filled(k.source())); err != nil {
 		return one, err
 	}
