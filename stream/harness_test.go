@@ -54,6 +54,8 @@ type world struct {
 	now     func() time.Time
 	log     *zap.Logger
 	dial    func(ctx context.Context, network, host string) (net.Conn, error)
+
+	assignments, conversions changes // what alone has found
 }
 
 // newWorld must be called inside a bubble. The input "events" is keyed, "other" routed.
@@ -330,13 +332,18 @@ func (w *world) changes(topic string) changes {
 }
 
 func describe(r *record.Record) string {
-	if r.Kind == record.StageChange {
+	switch r.Kind {
+	case record.StageChange:
 		return fmt.Sprintf("%s#%d %s→%s %s %s", r.Model, r.Sequence, r.From, r.To, r.EffectiveAt, r.Cause.Type)
+	case record.Assignment, record.Conversion:
+		return fmt.Sprintf("%s#%d round %d %s %v %s %s worth %s %s in %v %v", r.Name(), r.Sequence, r.Round, r.Variant, r.Holdout, r.EffectiveAt, r.Cause.Type, r.Value, r.Currency, r.Stages, r.Segments)
+	default:
 	}
 	return fmt.Sprintf("%s#%d %v %s %s", r.Segment, r.Sequence, r.Entered, r.EffectiveAt, r.Cause.Type)
 }
 
-// alone is what the pure fold makes of the messages, customer by customer.
+// alone is what the pure fold makes of the messages, customer by customer; assignments
+// and conversions are left in w.
 func (w *world) alone(messages []message, until instant.Instant) (stages, segments changes, profiles map[string]string) {
 	w.t.Helper()
 	model, problems := lifecycle.Compile(w.def)
@@ -345,16 +352,16 @@ func (w *world) alone(messages []message, until instant.Instant) (stages, segmen
 	}
 	model = model.PublishingFrom(instant.None)
 	stages, segments, profiles = changes{}, changes{}, map[string]string{}
+	w.assignments, w.conversions = changes{}, changes{}
 	states := map[string]*lifecycle.State{}
 	var out lifecycle.Output
 	take := func() {
 		for i := range out.Records {
 			r := &out.Records[i]
-			if r.Kind == record.StageChange {
-				stages.add(r.CustomerID, r.ID.String(), describe(r))
-			} else {
-				segments.add(r.CustomerID, r.ID.String(), describe(r))
+			to := map[record.Kind]changes{
+				record.StageChange: stages, record.SegmentChange: segments, record.Assignment: w.assignments, record.Conversion: w.conversions,
 			}
+			to[r.Kind].add(r.CustomerID, r.ID.String(), describe(r))
 		}
 		out.Reset()
 	}
@@ -388,6 +395,8 @@ func (w *world) same(messages []message, until instant.Instant) {
 	stages, segments, profiles := w.alone(messages, until)
 	compare(w.t, "stage changes", w.changes(topics.StageChanges), stages)
 	compare(w.t, "segment changes", w.changes(topics.SegmentChanges), segments)
+	compare(w.t, "assignments", w.changes(topics.Assignments), w.assignments)
+	compare(w.t, "conversions", w.changes(topics.Conversions), w.conversions)
 	got := map[string]string{}
 	for _, r := range w.all(topics.Profiles) {
 		if r.Value == nil {

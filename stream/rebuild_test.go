@@ -140,7 +140,7 @@ func TestSwitchLosesAndDoublesNothing(t *testing.T) {
 						t.Logf("seed %d", seed)
 					}
 				}()
-				source := customerValue(t)
+				source := withCampaigns(t)
 				messages := slices.Clone(history)
 				if c.lateness > 0 {
 					source = bytes.Replace(source, []byte("\nversion: 1\n"), []byte("\nversion: 1\nlateness: 5d\n"), 1)

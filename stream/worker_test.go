@@ -27,7 +27,7 @@ import (
 func TestWorkerGivesTheFoldsRecords(t *testing.T) {
 	messages, last := history(t, 100)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), nil)
+		w := newWorld(t, withCampaigns(t), nil)
 		r := w.start(w.cfg)
 		w.produce("events", messages...)
 		w.end(last)
@@ -71,7 +71,7 @@ func TestKillAndRestart(t *testing.T) {
 	seed := rand.Uint64()
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		w := newWorld(t, customerValue(t), func(c *Config) {
+		w := newWorld(t, withCampaigns(t), func(c *Config) {
 			c.MaxPollRecords, c.MaxTransactionRecords, c.Wave = 7, 20, 5
 			c.CommitInterval = Interval{Min: 5 * time.Millisecond, Max: 5 * time.Millisecond}
 		})
