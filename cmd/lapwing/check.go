@@ -64,6 +64,7 @@ func summarise(w io.Writer, model *lifecycle.Model) error {
 	if unread := model.Unread(); len(unread) > 0 {
 		fmt.Fprintf(&b, "  counted, and read by no condition: %s\n", strings.Join(unread, ", "))
 	}
+	fmt.Fprintf(&b, "  counts and sums kept: %s\n", model.Definition().Cardinality())
 	fmt.Fprintf(&b, "  a customer takes at most %s\n", humanize.IBytes(uint64(max(0, model.MaxStateBytes()))))
 	_, err := io.WriteString(w, b.String())
 	return err

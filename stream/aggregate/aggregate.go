@@ -82,6 +82,8 @@ type Totals struct {
 	closeAfter time.Duration
 
 	series  map[dims]*series
+	values  map[string]int      // of segments with one segment per value: how many are counted by
+	known   map[string]bool     // those
 	places  map[groupKey]*group // what is found without comparing all of dims
 	cells   map[cellKey]*cell
 	periods map[instant.Instant][len(grains)]instant.Instant // of each quarter of an hour seen
@@ -122,6 +124,8 @@ func New(def *definition.Definition, lane int32) *Totals {
 	return &Totals{
 		definition: def.Name.Value, models: models, by: by, lane: lane, zone: zone, closeAfter: closeAfter,
 		series:  map[dims]*series{},
+		values:  map[string]int{},
+		known:   map[string]bool{},
 		places:  map[groupKey]*group{},
 		cells:   map[cellKey]*cell{},
 		periods: map[instant.Instant][len(grains)]instant.Instant{},
@@ -261,6 +265,10 @@ func (t *Totals) newSeries(d dims) *series {
 		*text = strings.Clone(*text)
 	}
 	d.measure, d.cause = record.Measure(strings.Clone(string(d.measure))), record.CauseType(strings.Clone(string(d.cause)))
+	if name, _, of := strings.Cut(d.segment, "="); of && !t.known[d.segment] {
+		t.known[d.segment] = true
+		t.values[name]++
+	}
 	s := &series{dims: d}
 	t.series[d] = s
 	return s

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lapwing/schemas/decimal"
+	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 	"lapwing/stream/aggregate"
@@ -237,6 +238,39 @@ func TestClosedStaysClosed(t *testing.T) {
 		if one.ClosedUntil() != at("1997-03-25T00:00:00Z") || one.Settled() != clock.Add(time.Hour) {
 			t.Errorf("%s: closed until %s, settled %s", name, one.ClosedUntil(), one.Settled())
 		}
+	}
+}
+
+// TestValuesAreBounded: of a segment with one segment per value so many values are counted
+// by, and all others together, also after a restart; those known keep their counts.
+func TestValuesAreBounded(t *testing.T) {
+	d := def("UTC")
+	totals := aggregate.New(d, 0)
+	log, last := map[string][]byte{}, map[string]int64{}
+	begin := func(country string) {
+		totals.Add(&record.Activity{SessionBegins: true, SessionStart: at("1997-01-01T00:00:00Z"), Segments: []string{"buyers", "country=" + country}})
+		totals.Each(func(a *record.Aggregate, key, value []byte) {
+			log[string(key)] = slices.Clone(value)
+			if a.Grain == record.Day && a.Segment != "" {
+				last[a.Segment] = a.Count
+			}
+		})
+		totals.Commit()
+	}
+	for i := range definition.MaxValues {
+		begin(fmt.Sprint(i))
+	}
+	begin("FR")
+	totals = aggregate.New(d, 0)
+	for k, v := range log {
+		if err := totals.Restore([]byte(k), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("DE")
+	begin("7")
+	if len(last) != definition.MaxValues+2 || last["country=…"] != 2 || last["country=7"] != 2 || last["buyers"] != definition.MaxValues+3 {
+		t.Errorf("%d segments, %d others, %d of one known, %d buyers", len(last), last["country=…"], last["country=7"], last["buyers"])
 	}
 }
 

@@ -3,8 +3,10 @@
 package aggregate
 
 import (
+	"slices"
 	"strings"
 
+	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
 )
@@ -54,7 +56,7 @@ func (t *Totals) addPlaces(k groupKey, periods [len(grains)]instant.Instant, v v
 	}
 	d.model, d.stage = "", ""
 	for _, segment := range segments {
-		if !t.counts(segment) {
+		if segment = t.countsAs(segment); segment == "" {
 			continue
 		}
 		s := g.segments[segment]
@@ -67,14 +69,16 @@ func (t *Totals) addPlaces(k groupKey, periods [len(grains)]instant.Instant, v v
 	}
 }
 
-// counts reports whether a segment is to count by: itself, or the segment whose values
-// it is one of.
-func (t *Totals) counts(segment string) bool {
-	name, _, _ := strings.Cut(segment, "=") // no name has one
-	for _, by := range t.by {
-		if by == name {
-			return true
-		}
+// countsAs is the segment to count by: itself, if the definition asks for it, or for that
+// whose values it is one of; but all values beyond so many are one. Empty: none.
+func (t *Totals) countsAs(segment string) string {
+	name, _, of := strings.Cut(segment, "=") // no name has one
+	switch {
+	case !slices.Contains(t.by, name):
+		return ""
+	case of && !t.known[segment] && t.values[name] >= definition.MaxValues:
+		return name + "=…"
+	default:
+		return segment
 	}
-	return false
 }
