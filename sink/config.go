@@ -8,6 +8,8 @@ import (
 	"time"
 
 	schema "lapwing/schemas/clickhouse"
+	"lapwing/sink/batch"
+	"lapwing/sink/migrate"
 )
 
 // Config is how the sink reads and writes. Start from Default: a zero value is
@@ -36,6 +38,24 @@ type Config struct {
 	Reconcile ReconcileConfig `yaml:"reconcile"`
 	// Customers paces the counting of distinct customers.
 	Customers CustomersConfig `yaml:"customers"`
+	// Retain is how long ClickHouse keeps what grows with every message.
+	Retain RetainConfig `yaml:"retain"`
+}
+
+// RetainConfig is how long rows are kept, by their own time and the server's clock, in
+// whole days; 0: as the table says, which is for ever unless somebody has set a TTL. It is
+// set where Migrate may change tables.
+type RetainConfig struct {
+	Activity  time.Duration `yaml:"activity"`
+	Exposures time.Duration `yaml:"exposures"`
+}
+
+// tables are the retentions by table.
+func (c RetainConfig) tables() []migrate.Retention {
+	return []migrate.Retention{
+		{Table: batch.Activity.Name(), Column: "event_time", Keep: c.Activity},
+		{Table: batch.Exposures.Name(), Column: "exposed_at", Keep: c.Exposures},
+	}
 }
 
 // CustomersConfig paces the counting of distinct customers: each time the days, weeks and
@@ -108,6 +128,10 @@ func (c Config) Validate() error {
 	bad(c.Reconcile.Every >= 0, "reconcile.every", c.Reconcile.Every, "0, which is never, or more")
 	bad(c.Reconcile.RowsPerSecond >= 1, "reconcile.rows_per_second", c.Reconcile.RowsPerSecond, "at least 1")
 	bad(c.Customers.Every == 0 || c.Customers.Every >= time.Second && c.Customers.Every <= 24*time.Hour, "customers.every", c.Customers.Every, "0, or 1s to 24h")
+	for field, keep := range map[string]time.Duration{"activity": c.Retain.Activity, "exposures": c.Retain.Exposures} {
+		const day = 24 * time.Hour
+		bad(keep >= 0 && keep%day == 0, "retain."+field, keep, "whole days, such as 9600h, or 0")
+	}
 	if err := c.Layout().Check(); err != nil {
 		problems = append(problems, fmt.Errorf("sink.database: %w", err))
 	}

@@ -162,8 +162,10 @@ var errPending = errors.New("run lapwing migrate --apply")
 
 func (s *Sink) migrate(ctx context.Context, m *migrate.Migrator) error {
 	if s.cfg.Migrate {
-		_, err := m.Apply(ctx)
-		return err
+		if _, err := m.Apply(ctx); err != nil {
+			return err
+		}
+		return m.Retain(ctx, s.cfg.Retain.tables())
 	}
 	all, err := m.Check(ctx)
 	if err != nil {

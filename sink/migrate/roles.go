@@ -81,7 +81,7 @@ func Roles(l schema.Layout) ([]string, error) {
 		}
 	}
 
-	grant("CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD COLUMN, SELECT", l.Database+".*", RoleMigrator)
+	grant("CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD COLUMN, ALTER TTL, ALTER MATERIALIZE TTL, SELECT", l.Database+".*", RoleMigrator)
 	grant("INSERT, DROP TABLE", l.Database+".migrations*", RoleMigrator) // with the lock on them
 	if cluster != "" {
 		grant("CLUSTER, REMOTE", "*.*", RoleMigrator) // ON CLUSTER, and Distributed tables
