@@ -184,7 +184,7 @@ func TestTooManyParts(t *testing.T) {
 	c := broker(t)
 	h := sinktest.New(21, time.UTC, size)
 	cfg := config(c, d.Name)
-	cfg.Batch.Rows = 100
+	cfg.Batch.Rows = 20 // so that there are many more inserts than two
 	r := start(t, cfg, connect(t, server), zap.NewNop())
 	produce(t, c, h.Records(1))
 	eventually(t, "ClickHouse has too many parts", func() bool { return labelled(t, r.registry, "lapwing_sink_insert_failures_total", "code", "252") > 0 })
