@@ -166,6 +166,48 @@ func TestFaultsOnTheWay(t *testing.T) {
 	}
 }
 
+// TestCommitsInOrder: batches that are written while one before them is not wait for it
+// with their offsets, however long; no offset is committed past the rows that are missing.
+func TestCommitsInOrder(t *testing.T) {
+	server := embeddedtest.ClickHouseForTest(t)
+	d := sinktest.NewDatabase(t, server.Options(), "ordered")
+	c := broker(t)
+	h := sinktest.New(33, time.UTC, size)
+	var records []batch.Record
+	for _, r := range h.Records(1) {
+		if r.Name == "activity" && r.Partition == 0 && len(records) < 60 {
+			records = append(records, r)
+		}
+	}
+	var inserts atomic.Int64
+	p := sinktest.NewProxy(t, server.NativeAddr, func(statement string) (sinktest.Fault, int32) {
+		if strings.Contains(statement, ".activity_log") && inserts.Add(1) == 1 {
+			return sinktest.HangBefore, 0
+		}
+		return sinktest.None, 0
+	})
+	cfg := config(c, d.Name)
+	cfg.Batch.Rows, cfg.Batch.InFlight, cfg.Retry.Timeout = 10, 3, time.Hour
+	r := start(t, cfg, through(t, server, p), zap.NewNop())
+	produce(t, c, records[:5])
+	eventually(t, "the first batch hangs", func() bool { return p.Seen()[sinktest.HangBefore] == 1 })
+	produce(t, c, records[5:])
+	eventually(t, "two later batches are written", func() bool {
+		return labelled(t, r.registry, "lapwing_sink_rows_total", "table", "activity_log") >= 20
+	})
+	if n := sum(t, r.registry, "lapwing_sink_in_flight_batches"); n != 3 {
+		t.Errorf("%v batches are on their way, want the one that hangs and the two that wait for it", n)
+	}
+	if at := committed(t, c, cfg.GroupName()); at["lapwing.activity"][0] > 0 {
+		t.Errorf("offset %d is committed while the first batch is not written", at["lapwing.activity"][0])
+	}
+	p.Cut()
+	finish(t, r)
+	if got, err := d.Text(context.Background(), "SELECT count() FROM ordered.activity"); err != nil || got != fmt.Sprintf("(%d)\n", len(records)) {
+		t.Errorf("%q rows, %v, want %d", got, err, len(records))
+	}
+}
+
 // TestTooManyParts: while ClickHouse refuses inserts because merges do not keep up,
 // batches get larger, and all is written once there is room.
 func TestTooManyParts(t *testing.T) {
