@@ -297,3 +297,16 @@ func TestForgottenRows(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTwoRepairs: the same rows are lost twice, and come back twice: ClickHouse's memory
+// of what it was sent is not what it has.
+func TestTwoRepairs(t *testing.T) {
+	w := newWorld(t, "twice", 28)
+	w.write(w.history.Records(1))
+	for range 2 {
+		w.exec("DELETE FROM {}.refunds_log WHERE _partition = 1")
+		if done := w.repair(); done.Before.Equal() || !done.After.Equal() {
+			t.Errorf("before:\n%s\nafter:\n%s", text(done.Before), text(done.After))
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lapwing/sink/batch"
+	"lapwing/sink/committed"
 	"lapwing/sink/reconcile"
 	"lapwing/sink/sinktest"
 )
@@ -192,6 +194,10 @@ func TestAbortedTail(t *testing.T) {
 	if err := aborting.EndTransaction(ctx, kgo.TryAbort); err != nil {
 		t.Fatal(err)
 	}
+	ends, err := kadm.NewClient(w.client()).ListCommittedOffsets(ctx, topic)
+	if end, ok := ends.Lookup(topic, 0); err != nil || !ok || end.Offset != stable {
+		t.Fatalf("decided up to %d (%v), want %d: the test shows nothing", end.Offset, err, stable)
+	}
 	all := w.positions()
 	at := all[topic][0]
 	at.At = stable
@@ -211,7 +217,11 @@ func TestCompactedLog(t *testing.T) {
 	w := newWorld(t, "compacted", 19)
 	records := w.history.Records(1)
 	w.write(records)
+	before := w.kept()
 	w.broker.Compact()
+	if after := w.kept(); after >= before {
+		t.Fatalf("%d records before the compaction, %d after: the test shows nothing", before, after)
+	}
 	w.equal()
 	// A profile is replaced after the sink's position, and the older one is compacted away.
 	sinktest.Produce(t, w.cfg.Brokers, records)
@@ -223,6 +233,21 @@ func TestCompactedLog(t *testing.T) {
 	if done.Before.Equal() || !done.After.Equal() {
 		t.Errorf("before:\n%s\nafter:\n%s", text(done.Before), text(done.After))
 	}
+}
+
+// kept is how many records the log of profiles has.
+func (w *world) kept() int {
+	w.t.Helper()
+	n := 0
+	for p := range int32(sinktest.Lanes) {
+		log := w.broker.PartitionInfo("lapwing.profiles", p)
+		err := committed.Read(w.t.Context(), []kgo.Opt{kgo.SeedBrokers(w.cfg.Brokers...)}, committed.Span{Topic: "lapwing.profiles", Partition: p, From: log.LogStartOffset, To: log.HighWatermark},
+			func(*kgo.Record) error { n++; return nil })
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return n
 }
 
 // TestRecreatedTopic: a log that ends before where the sink stands is not the one that
@@ -278,13 +303,12 @@ func TestReplacedFact(t *testing.T) {
 	w := newWorld(t, "replaced", 22)
 	records := w.history.Records(1)
 	w.write(records)
-	var again []batch.Record
-	for _, r := range records {
-		if r.Name == "activity" && len(again) < 30 {
-			again = append(again, r)
-		}
+	activity := func(records []batch.Record) []batch.Record {
+		return slices.DeleteFunc(slices.Clone(records), func(r batch.Record) bool { return r.Name != "activity" })
 	}
-	w.write(again)
+	// So many others are between that only one of the two is where the comparison looks.
+	w.write(activity(sinktest.New(29, time.UTC, sinktest.Size{Customers: 200, Orders: 12}).Records(1)))
+	w.write(activity(records)[:30])
 	w.equal()
 	w.exec("DELETE FROM {}.order_items_log WHERE _offset % 3 = 0") // of those, and of others
 	done := w.repair()

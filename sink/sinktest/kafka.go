@@ -4,6 +4,7 @@ package sinktest
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -11,21 +12,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lapwing/schemas/topics"
 	"lapwing/sink/batch"
 )
 
 // NewBroker is a broker of its own with all topics of the sink.
 func NewBroker(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
-	var topics []string
-	for _, name := range batch.Topics() {
-		topics = append(topics, Prefix+name)
-	}
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(Lanes, topics...)}, opts...)...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	for _, topic := range topics.All() {
+		if !slices.Contains(batch.Topics(), topic.Name) {
+			continue
+		}
+		var config map[string]string
+		if topic.Compact {
+			config = map[string]string{"cleanup.policy": "compact"}
+		}
+		if err := c.CreateTopic(Prefix+topic.Name, Lanes, config); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return c
 }
 
