@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"lapwing/schemas/record"
 	"lapwing/sink/batch"
 	"lapwing/sink/committed"
 	"lapwing/sink/reconcile"
@@ -115,7 +116,7 @@ func (w *world) commit(all kadm.Offsets) {
 // where their profiles have taken the place of ours in a compacted log.
 func TestOtherGenerations(t *testing.T) {
 	w := newWorld(t, "generations", 15)
-	w.write(w.history.Records(1))
+	w.write(w.lasting())
 	of := func(n int) func(*reconcile.Config, *reconcile.Deps) {
 		return func(c *reconcile.Config, _ *reconcile.Deps) {
 			cfg := w.cfg
@@ -215,8 +216,8 @@ func TestAbortedTail(t *testing.T) {
 // compacted log has no trace; of those that it has, none may be missing.
 func TestCompactedLog(t *testing.T) {
 	w := newWorld(t, "compacted", 19)
+	w.write(w.lasting())
 	records := w.history.Records(1)
-	w.write(records)
 	before := w.kept()
 	w.broker.Compact()
 	if after := w.kept(); after >= before {
@@ -233,6 +234,17 @@ func TestCompactedLog(t *testing.T) {
 	if done.Before.Equal() || !done.After.Equal() {
 		t.Errorf("before:\n%s\nafter:\n%s", text(done.Before), text(done.After))
 	}
+}
+
+// lasting are the history's records behind profiles that nothing ever replaces, so that a
+// compaction leaves the log's start where it is.
+func (w *world) lasting() []batch.Record {
+	var all []batch.Record
+	for p := range int32(sinktest.Lanes) {
+		profile := record.Profile{CustomerID: fmt.Sprintf("lasting-%d", p)}
+		all = append(all, batch.Record{Topic: "lapwing.profiles", Name: "profiles", Partition: p, Generation: 1, Key: []byte(profile.CustomerID), Value: profile.AppendJSON(nil)})
+	}
+	return append(all, w.history.Records(1)...)
 }
 
 // kept is how many records the log of profiles has.
