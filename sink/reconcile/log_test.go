@@ -179,7 +179,7 @@ func TestAbortedTail(t *testing.T) {
 	record := func() *kgo.Record {
 		return &kgo.Record{Topic: topic, Partition: 0, Key: []byte("x"), Value: []byte("{}")}
 	}
-	aborting, open := w.client(kgo.TransactionalID("aborting")), w.client(kgo.TransactionalID("open"))
+	aborting, open := w.client(kgo.TransactionalID("aborting")), w.client(kgo.TransactionalID("open"), kgo.TransactionTimeout(10*time.Minute)) // which outlasts the test
 	begin := func(c *kgo.Client) int64 {
 		if err := c.BeginTransaction(); err != nil {
 			t.Fatal(err)
