@@ -6,7 +6,8 @@
 // A file that was released is never changed; what is to change gets a new file.
 // Every statement may be repeated without harm (CREATE … IF NOT EXISTS, CREATE OR
 // REPLACE VIEW), since ClickHouse has no transaction around several of them. The
-// placeholder {{db}} stands for the database.
+// placeholder {{db}} stands for the database, and {{statistics}}, behind the WITH of a
+// view, for the named expressions of with/statistics.sql.
 package clickhouse
 
 import (
@@ -22,8 +23,17 @@ import (
 //go:embed *.sql
 var files embed.FS
 
+// Statistics are named expressions (wilsonLow, studentTails, …), separated by commas:
+// what follows the WITH of the views that stand on them, and of a query that wants to.
+//
+//go:embed with/statistics.sql
+var Statistics string
+
 // Placeholder stands for the database in the SQL of migrations and KPI queries.
 const Placeholder = "{{db}}"
+
+// statisticsPlaceholder stands for Statistics in the files.
+const statisticsPlaceholder = "{{statistics}}"
 
 // Migration is one numbered file.
 type Migration struct {
@@ -52,8 +62,9 @@ func read(fsys fs.FS) ([]Migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read migration: %w", err)
 		}
-		sum := sha256.Sum256(text)
-		all = append(all, Migration{Version: version, Name: rest, Text: string(text), Checksum: hex.EncodeToString(sum[:])})
+		whole := strings.ReplaceAll(string(text), statisticsPlaceholder, strings.TrimSpace(Statistics))
+		sum := sha256.Sum256([]byte(whole))
+		all = append(all, Migration{Version: version, Name: rest, Text: whole, Checksum: hex.EncodeToString(sum[:])})
 	}
 	return all, nil
 }
