@@ -59,6 +59,13 @@ type layout struct {
 	hide []string
 	// split prints a table of its own for each value of this column.
 	split string
+	// interval are the columns of a figure's lower end, itself and its upper end: drawn
+	// behind the figure, on one scale for all rows, with 0 marked.
+	interval [3]string
+	// percent are columns that are shares, though their names do not say so.
+	percent []string
+	// A variant that is null is the holdout, or all variants together.
+	holdout, together bool
 }
 
 // Groups are what KPIs are about, in the order in which they are listed.
@@ -76,7 +83,7 @@ const whereGrain = ` WHERE grain = @grain AND (@model = '' OR model = @model)`
 
 // Catalogue is every KPI, in the order in which they are read best.
 func Catalogue() []KPI {
-	return slices.Concat(stageKPIs(), orderKPIs(), presetKPIs(), dataKPIs())
+	return slices.Concat(stageKPIs(), orderKPIs(), presetKPIs(), campaignKPIs(), dataKPIs())
 }
 
 const aboutData = "data"

@@ -155,8 +155,16 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	assign(t, full, h, rand.New(rand.NewPCG(9, 9)))
+	campaigns := sinktest.NewDatabase(t, server.Options(), "with_campaigns")
+	if err := campaigns.Insert(ctx, sinktest.NewCampaigns(9, time.UTC, 40).Batch(1)); err != nil {
+		t.Fatal(err)
+	}
 	seen, views := map[string]bool{}, map[string]bool{}
 	for _, k := range kpi.Catalogue() {
+		full := full
+		if k.Group == "campaigns" {
+			full = campaigns
+		}
 		if seen[k.Name] || k.Title == "" || k.Meaning == "" || k.Group == "" || k.Numerator == "" || k.Time == "" || k.Unit == "" || !strings.Contains(k.Query, "{{db}}."+k.View) {
 			t.Errorf("%s: named twice, or without words, or its query is not of its view", k.Name)
 		}

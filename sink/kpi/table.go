@@ -102,14 +102,18 @@ func listed(r *Result, rows [][]any) grid {
 	l := r.KPI.layout
 	var g grid
 	var shown []int
+	plot := r.intervals(rows)
 	for i, c := range r.Columns {
-		if c.Name == l.split || slices.Contains(l.hide, c.Name) || c.Name == "closed" {
+		if c.Name == l.split || slices.Contains(l.hide, c.Name) || c.Name == "closed" || c.Name == l.interval[0] || c.Name == l.interval[2] {
 			continue
 		}
 		shown = append(shown, i)
 		g.head, g.left = append(g.head, label(c.Name)), append(g.left, isText(rows, i))
 		if slices.Contains(l.bars, c.Name) {
 			g.head, g.left = append(g.head, ""), append(g.left, true)
+		}
+		if c.Name == l.interval[1] {
+			g.head, g.left = append(g.head, plot.head(r)), append(g.left, true)
 		}
 	}
 	for _, row := range rows {
@@ -122,6 +126,9 @@ func listed(r *Result, rows [][]any) grid {
 			line = append(line, cell)
 			if slices.Contains(l.bars, r.Columns[i].Name) {
 				line = append(line, bar(float(row[i]), greatest(r, rows, i), 12))
+			}
+			if r.Columns[i].Name == l.interval[1] {
+				line = append(line, plot.draw(row))
 			}
 		}
 		g.lines = append(g.lines, line)

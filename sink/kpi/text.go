@@ -5,6 +5,7 @@ package kpi
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,13 @@ func (r *Result) human(v any, column int) string {
 			return "(first)"
 		case "to_stage":
 			return "(end)"
+		case "variant":
+			switch l := r.KPI.layout; {
+			case l.holdout:
+				return "holdout"
+			case l.together:
+				return "(all)"
+			}
 		}
 		return "–"
 	case time.Time:
@@ -35,6 +43,9 @@ func (r *Result) human(v any, column int) string {
 	case decimal.Decimal:
 		return grouped(v.StringFixed(2))
 	case float64:
+		if slices.Contains(r.KPI.layout.percent, c.Name) {
+			return fmt.Sprintf("%+.2f %%", 100*v)
+		}
 		if isRate(c.Name) {
 			return fmt.Sprintf("%.1f %%", 100*v)
 		}

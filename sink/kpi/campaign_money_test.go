@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kpi_test
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"lapwing/schemas/decimal"
+	"lapwing/schemas/instant"
+	"lapwing/schemas/record"
+	"lapwing/sink/sinktest"
+)
+
+// variance is the unbiased one, from the exact sums.
+func variance(n float64, sum, squares *big.Rat) float64 {
+	if n < 2 {
+		return 0
+	}
+	count := new(big.Rat).SetFloat64(n)
+	v := new(big.Rat).Sub(squares, new(big.Rat).Quo(new(big.Rat).Mul(sum, sum), count))
+	f, _ := v.Float64()
+	return f / (n - 1)
+}
+
+func mean(a *arm) float64 {
+	f, _ := a.sum.Float64()
+	return f / a.assigned
+}
+
+func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
+	all := o.groups(held)
+	var revenue, rise []row
+	tests := 0
+	for _, k := range keys(all) {
+		c, g := o.goal(k)
+		if g.Value == "" && !g.Baseline {
+			continue
+		}
+		ratio, told := o.ratioOf(k.campaign, all)
+		broken := told && ratio < 0.001
+		open, out := 0.0, 0.0
+		for _, a := range all[k] {
+			open += a.open
+			if a.holdout {
+				out += a.assigned + a.open
+			}
+		}
+		holdout, _ := o.compared(k, all[k])
+		for _, s := range holdout {
+			x, y := s.treated, s.against
+			w := k.row(null(s.variant))
+			w["assigned"], w["holdout_assigned"], w["open"], w["sample_ratio_p"] = x.assigned, y.assigned, open, orNil(told, ratio)
+			v1, v0 := variance(x.assigned, x.sum, x.squares), variance(y.assigned, y.sum, y.squares)
+			fine := x.assigned > 0 && y.assigned > 0 && !broken
+			tested := fine && min(x.assigned, y.assigned) >= 30 && min(x.converted, y.converted) >= 5 && min(v1, v0) > 0
+			difference := mean(x) - mean(y)
+			w["difference"] = orNil(fine, difference)
+			for _, name := range []string{"difference_low", "difference_high", "always_valid_p", "always_valid_low", "always_valid_high", "p_value"} {
+				w[name] = nil
+			}
+			if tested {
+				tests++
+				e := math.Sqrt(v1/x.assigned + v0/y.assigned)
+				df := math.Pow(e, 4) / (math.Pow(v1/x.assigned, 2)/(x.assigned-1) + math.Pow(v0/y.assigned, 2)/(y.assigned-1))
+				point := studentPoint(df)
+				w["difference_low"], w["difference_high"] = difference-point*e, difference+point*e
+				both := together([]*arm{x, y})
+				m := x.assigned * y.assigned / (x.assigned + y.assigned)
+				wide := max(e, math.Sqrt(variance(both.assigned, both.sum, both.squares)/m))
+				p, width := sequential(difference/wide, m)
+				w["always_valid_p"], w["always_valid_low"], w["always_valid_high"] = p, difference-width*wide, difference+width*wide
+				if c.End != "" && open == 0 {
+					w["p_value"] = studentTails(difference/e, df)
+				}
+			}
+			switch {
+			case broken:
+				w["verdict"] = "assignment is broken"
+			case out == 0:
+				w["verdict"] = "no holdout"
+			case !tested:
+				w["verdict"] = "not enough data yet"
+			}
+			if g.Baseline {
+				w["rise"], w["holdout_rise"] = x.sum, y.sum
+				w["rise_per_assigned"], w["holdout_rise_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
+				rise = append(rise, w)
+				continue
+			}
+			w["buyers"], w["revenue"], w["holdout_buyers"], w["holdout_revenue"], w["currency"] = x.converted, x.sum, y.converted, y.sum, "EUR"
+			w["without_rate"] = x.unrated + y.unrated
+			w["revenue_per_assigned"], w["holdout_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
+			revenue = append(revenue, w)
+		}
+	}
+	if tests == 0 && len(o.h.Records) > 1_000 {
+		t.Error("no comparison of means had enough data, so Welch was not compared")
+	}
+	agree(t, d, "kpi_campaign_revenue", byTarget, revenue)
+	agree(t, d, "kpi_campaign_rise", byTarget, rise)
+}
+
+// quantile interpolates linearly between the two nearest.
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	if low+1 >= len(sorted) {
+		return sorted[low]
+	}
+	return sorted[low] + (at-float64(low))*(sorted[low+1]-sorted[low])
+}
+
+func (o *campaignOracle) timeToConvert(t *testing.T, d *sinktest.Database) {
+	var want []row
+	all := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	for _, k := range keys(all) {
+		if _, g := o.goal(k); g.Value == "total" || g.Baseline {
+			continue
+		}
+		for _, a := range all[k] {
+			if len(a.took) == 0 {
+				continue
+			}
+			slices.Sort(a.took)
+			want = append(want, row{
+				"campaign": k.campaign, "goal": k.goal, "variant": null(a.variant), "conversions": a.conversions,
+				"median_days": quantile(a.took, 0.5), "p25_days": quantile(a.took, 0.25), "p75_days": quantile(a.took, 0.75), "p90_days": quantile(a.took, 0.9),
+			})
+		}
+	}
+	agree(t, d, "kpi_campaign_time_to_convert", []string{"campaign", "goal", "variant"}, want)
+}
+
+func (o *campaignOracle) byPeriod(t *testing.T, d *sinktest.Database) {
+	all := o.groups(func(a *record.Record) (periods [][3]string) {
+		local := a.EffectiveAt.Time().In(o.h.Zone)
+		y, m, day := local.Date()
+		for grain, first := range map[string]time.Time{
+			"day":   time.Date(y, m, day, 0, 0, 0, 0, time.UTC),
+			"week":  time.Date(y, m, day-(int(local.Weekday())+6)%7, 0, 0, 0, 0, time.UTC),
+			"month": time.Date(y, m, 1, 0, 0, 0, 0, time.UTC),
+		} {
+			periods = append(periods, [3]string{grain, "", first.Format(time.DateOnly)})
+		}
+		return periods
+	})
+	var want []row
+	for _, k := range keys(all) {
+		if _, g := o.goal(k); g.Baseline {
+			continue
+		}
+		for _, a := range all[k] {
+			low, high := wilson(a.converted, a.assigned)
+			want = append(want, row{
+				"campaign": k.campaign, "goal": k.goal, "grain": k.by, "period": k.target, "variant": null(a.variant), "holdout": a.holdout,
+				"assigned": a.assigned, "open": a.open, "converted": a.converted, "conversion_rate": over(a.converted, a.assigned),
+				"rate_low": orNil(a.assigned > 0, max(0, low)), "rate_high": orNil(a.assigned > 0, min(1, high)),
+			})
+		}
+	}
+	agree(t, d, "kpi_campaign_by_period", []string{"campaign", "goal", "grain", "period", "variant"}, want)
+}
+
+func (o *campaignOracle) trust(t *testing.T, d *sinktest.Database) {
+	everyone := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	var want []row
+	for i := range o.h.Campaigns {
+		c := &o.h.Campaigns[i]
+		shares := map[string]float64{"": c.Holdout}
+		for _, v := range c.Variants {
+			shares[v.Name] = v.Share
+		}
+		arms := everyone[group{c.Name, c.Goals[0].Name, "everyone", "", ""}]
+		total := 0.0
+		for _, a := range arms {
+			total += a.comparable
+		}
+		ratio, told := o.ratioOf(c.Name, everyone)
+		for _, a := range arms {
+			w := row{"campaign": c.Name, "variant": null(a.variant), "assigned": a.assigned + a.open, "comparable": a.comparable, "sample_ratio_p": orNil(told, ratio), "merged": 0, "share": shares[a.variant], "expected": shares[a.variant] * total}
+			leaked, crossed := 0, 0
+			for customer, rounds := range o.assigned[c.Name] {
+				if rounds[0].Variant != a.variant || rounds[0].Holdout != a.holdout {
+					continue
+				}
+				if a.holdout && slices.ContainsFunc(o.touches[customer], func(x touch) bool { return x.Campaign == c.Name && x.at >= rounds[0].EffectiveAt }) {
+					leaked++
+				}
+				if o.crosses(c, customer, rounds) {
+					crossed++
+				}
+			}
+			w["leaked"], w["crossed"] = leaked, crossed
+			switch {
+			case c.Name == "elsewhere":
+				w["verdict"], w["share"], w["expected"] = "assigned elsewhere", nil, nil
+			case told && ratio < 0.001:
+				w["verdict"] = "assignment is broken"
+			case told:
+				w["verdict"] = "as planned"
+			default:
+				w["verdict"] = "not enough data yet"
+			}
+			want = append(want, w)
+		}
+	}
+	agree(t, d, "kpi_campaign_trust", []string{"campaign", "variant"}, want)
+}
+
+// crosses tells whether the customer was in another campaign with a common goal, while
+// both windows were open.
+func (o *campaignOracle) crosses(c *sinktest.Campaign, customer string, rounds []*record.Record) bool {
+	for i := range o.h.Campaigns {
+		other := &o.h.Campaigns[i]
+		var mine, theirs time.Duration
+		for _, g := range c.Goals {
+			for _, x := range other.Goals {
+				if g.Event == x.Event && g.When == x.When {
+					mine, theirs = max(mine, g.Within()), max(theirs, x.Within())
+				}
+			}
+		}
+		if other.Name == c.Name || mine == 0 {
+			continue
+		}
+		for _, a := range rounds {
+			for _, b := range o.assigned[other.Name][customer] {
+				if a.EffectiveAt < b.EffectiveAt.Add(theirs) && b.EffectiveAt < a.EffectiveAt.Add(mine) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (o *campaignOracle) observed(t *testing.T, d *sinktest.Database) {
+	type key struct{ campaign, channel, step, goal string }
+	customers, converted, open := map[key]int{}, map[key]int{}, map[key]int{}
+	for i := range o.h.Campaigns {
+		c := &o.h.Campaigns[i]
+		for _, g := range c.Goals {
+			if g.Value == "total" || g.Baseline {
+				continue
+			}
+			for customer, touches := range o.touches {
+				first := map[key]instant.Instant{}
+				for _, x := range touches {
+					k := key{c.Name, x.Channel, x.Step, g.Name}
+					if x.Campaign != c.Name || x.Machine || x.Step == "sent" || x.Step == "bounced" {
+						continue
+					}
+					if at, ok := first[k]; !ok || x.at < at {
+						first[k] = x.at
+					}
+				}
+				for k, at := range first {
+					if at.Add(g.Within()) > o.h.Clock {
+						open[k]++
+						continue
+					}
+					customers[k]++
+					for _, v := range o.counts[c.Name+"/"+g.Name+"/"+customer] {
+						if v.EffectiveAt > at && v.EffectiveAt <= at.Add(g.Within()) {
+							converted[k]++
+							break
+						}
+					}
+				}
+			}
+		}
+	}
+	var want []row
+	seen := map[key]bool{}
+	for _, m := range []map[key]int{customers, open} {
+		for k := range m {
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			want = append(want, row{
+				"campaign": k.campaign, "channel": k.channel, "from_step": k.step, "goal": k.goal, "customers": customers[k], "converted": converted[k],
+				"observed_rate": over(float64(converted[k]), float64(customers[k])), "open": open[k], "lift": nil, "p_value": nil, "verdict": "not randomised",
+			})
+		}
+	}
+	agree(t, d, "kpi_campaign_observed", []string{"campaign", "channel", "from_step", "goal"}, want)
+}
+
+func (o *campaignOracle) attribution(t *testing.T, d *sinktest.Database) {
+	type key struct{ attribution, period, event, campaign, channel string }
+	orders, unrated, revenue := map[key]int{}, map[key]int{}, map[key]*big.Rat{}
+	total := new(big.Rat)
+	for i := range o.h.Orders {
+		order := &o.h.Orders[i]
+		within := map[string]time.Duration{}
+		for j := range o.h.Campaigns {
+			for _, g := range o.h.Campaigns[j].Goals {
+				if g.Event == order.Event {
+					within[o.h.Campaigns[j].Name] = max(within[o.h.Campaigns[j].Name], g.Within())
+				}
+			}
+		}
+		var touched []touch
+		for _, x := range o.touches[order.Customer] {
+			w, aimed := within[x.Campaign]
+			if aimed && !x.Machine && x.Step != "sent" && x.Step != "bounced" && x.at < order.At && order.At <= x.at.Add(w) {
+				touched = append(touched, x)
+			}
+		}
+		slices.SortFunc(touched, func(a, b touch) int {
+			switch x, y := fmt.Sprintf("%020d %s %s", a.at, a.Campaign, a.Channel), fmt.Sprintf("%020d %s %s", b.at, b.Campaign, b.Channel); {
+			case x < y:
+				return -1
+			case x > y:
+				return 1
+			}
+			return 0
+		})
+		worth, ok := o.worth(order.Value, o.h.Currency[i], order.At)
+		total.Add(total, worth)
+		for n, attribution := range []string{"last touch", "first touch"} {
+			k := key{attribution: attribution, period: order.At.Time().In(o.h.Zone).Format("2006-01") + "-01", event: order.Event}
+			if len(touched) > 0 {
+				x := touched[[]int{len(touched) - 1, 0}[n]]
+				k.campaign, k.channel = x.Campaign, x.Channel
+			}
+			if revenue[k] == nil {
+				revenue[k] = new(big.Rat)
+			}
+			orders[k]++
+			revenue[k].Add(revenue[k], worth)
+			if !ok {
+				unrated[k]++
+			}
+		}
+	}
+	var want []row
+	sum := new(big.Rat)
+	for k, n := range orders {
+		want = append(want, row{
+			"attribution": k.attribution, "grain": "month", "period": k.period, "event": k.event, "campaign": null(k.campaign), "channel": orNil(k.campaign != "", k.channel),
+			"orders": n, "revenue": revenue[k], "without_rate": unrated[k], "currency": "EUR",
+		})
+		if k.attribution == "last touch" {
+			sum.Add(sum, revenue[k])
+		}
+	}
+	if sum.Cmp(total) != 0 {
+		t.Fatalf("the oracle shares out %v of %v", sum, total)
+	}
+	agree(t, d, "(SELECT * FROM "+d.Name+".kpi_attributed_revenue WHERE grain = 'month')", []string{"attribution", "period", "event", "campaign", "channel"}, want)
+}
+
+func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
+	everyone := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	var want []row
+	for _, k := range keys(everyone) {
+		c, g := o.goal(k)
+		if g.Value == "" {
+			continue
+		}
+		ratio, told := o.ratioOf(c.Name, everyone)
+		holdout, _ := o.compared(k, everyone[k])
+		s := holdout[len(holdout)-1] // all together, or the only one
+		w := row{"campaign": k.campaign, "goal": k.goal, "treated": s.treated.assigned, "buyers": s.treated.converted, "revenue": s.treated.sum}
+		lift := s.treated.assigned * (mean(s.treated) - mean(s.against))
+		fine := s.against.assigned > 0 && (!told || ratio >= 0.001)
+		w["revenue_lift"] = orNil(fine, lift)
+		w["orders"], w["average_order_value"] = nil, nil
+		if g.Value == "first" {
+			sum, _ := s.treated.sum.Float64()
+			w["orders"], w["average_order_value"] = s.treated.converted, over(sum, s.treated.converted)
+		}
+		messages, cost, known := 0, 0.0, c.Cost.Currency != ""
+		amount, _ := decimal.Parse([]byte(c.Cost.Amount))
+		fixed, _ := decimal.Parse([]byte(c.Cost.Fixed))
+		for _, touches := range o.touches {
+			for _, x := range touches {
+				if x.Campaign != c.Name || c.Cost.Per == "" || x.Step != c.Cost.Per {
+					continue
+				}
+				messages++
+				worth, ok := o.worth(amount, c.Cost.Currency, x.at)
+				known = known && ok
+				f, _ := worth.Float64()
+				cost += f
+			}
+		}
+		worth, ok := o.worth(fixed, c.Cost.Currency, instant.Of(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)))
+		f, _ := worth.Float64()
+		known, cost = known && ok, cost+f
+		w["messages"], w["cost"] = messages, orNil(known, cost)
+		w["roas"], w["roi"], w["margin"] = orNil(known && fine, lift/cost), nil, nil
+		if margin, ok := map[string]float64{"0.4": 0.4, "0.25": 0.25}[c.Margin]; ok {
+			w["margin"], w["roi"] = margin, orNil(known && fine, (lift*margin-cost)/cost)
+		}
+		want = append(want, w)
+	}
+	agree(t, d, "kpi_campaign_return", []string{"campaign", "goal"}, want)
+}
