@@ -66,7 +66,8 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 			if tested {
 				tests++
 				e := math.Sqrt(v1/x.assigned + v0/y.assigned)
-				df := math.Pow(e, 4) / (math.Pow(v1/x.assigned, 2)/(x.assigned-1) + math.Pow(v0/y.assigned, 2)/(y.assigned-1))
+				s1, s0 := v1/x.assigned, v0/y.assigned
+				df := (s1 + s0) * (s1 + s0) / (s1*s1/(x.assigned-1) + s0*s0/(y.assigned-1))
 				point := studentPoint(df)
 				w["difference_low"], w["difference_high"] = difference-point*e, difference+point*e
 				both := together([]*arm{x, y})

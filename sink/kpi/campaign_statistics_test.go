@@ -148,7 +148,8 @@ func sampleRatio(counts map[string]float64, shares map[string]float64) (p float6
 	}
 	x, least := 0.0, math.Inf(1)
 	for arm, share := range shares {
-		x += math.Pow(counts[arm]-total*share, 2) / (total * share)
+		off := counts[arm] - total*share
+		x += off * off / (total * share)
 		least = math.Min(least, total*share)
 	}
 	return chiSquareTail(x, float64(len(shares)-1)), least >= 5

@@ -95,8 +95,8 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 	moved := Goal{Name: "moved_up", When: "in_stage('value', 'active')", WithinMS: 30 * days}
 	sessions := Goal{Name: "sessions", Event: "session", WithinMS: 14 * days, Baseline: true}
 	factors := func(values ...string) (all []Property) {
-		for i := 0; i < len(values); i += 2 {
-			all = append(all, Property{values[i], values[i+1]})
+		for pair := range slices.Chunk(values, 2) {
+			all = append(all, Property{pair[0], pair[len(pair)-1]})
 		}
 		return all
 	}
@@ -160,13 +160,14 @@ func (h *CampaignHistory) customer(rng *rand.Rand, customer string) {
 
 func (h *CampaignHistory) assign(rng *rand.Rand, customer string, c *Campaign) {
 	holdout, variant := false, ""
-	switch share := rng.Float64(); {
-	case c.Name == "elsewhere":
+	share := rng.Float64()
+	switch c.Name {
+	case "elsewhere":
 		holdout = share < 0.3
 		if !holdout {
 			variant = "outside"
 		}
-	case c.Name == "broken":
+	case "broken":
 		holdout = share < 0.5
 		if !holdout {
 			variant = "x"

@@ -868,8 +868,7 @@ AS WITH
 (z, m) -> least(1, sqrt(1 + 0.01 * m) * exp(-z * z / 2 * (0.01 * m) / (1 + 0.01 * m))) AS sequentialTail,
 (m) -> sqrt((1 + 1 / (0.01 * m)) * (log(1 + 0.01 * m) + 5.991464547107982)) AS sequentialPoint,
     (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list)) AS together,
-    (SELECT known FROM lapwing.campaign_clock) AS known,
-    tupleElement(known, 'campaigns') AS campaigns
+    (SELECT known FROM lapwing.campaign_clock) AS known
 SELECT
     campaign,
     goal,
@@ -881,59 +880,78 @@ SELECT
     tupleElement(pair, 2) AS variant,
     tupleElement(pair, 3) AS factor,
     tupleElement(pair, 4) AS level,
-    toFloat64(tupleElement(arrayElement(tupleElement(pair, 5), 1), 2)) AS n1,
-    toFloat64(tupleElement(arrayElement(tupleElement(pair, 5), 1), 3)) AS k1,
-    tupleElement(arrayElement(tupleElement(pair, 5), 1), 4) AS t1,
-    tupleElement(arrayElement(tupleElement(pair, 5), 1), 5) AS q1,
-    toFloat64(tupleElement(arrayElement(tupleElement(pair, 5), 2), 2)) AS n0,
-    toFloat64(tupleElement(arrayElement(tupleElement(pair, 5), 2), 3)) AS k0,
-    tupleElement(arrayElement(tupleElement(pair, 5), 2), 4) AS t0,
-    tupleElement(arrayElement(tupleElement(pair, 5), 2), 5) AS q0,
-    tupleElement(arrayElement(tupleElement(pair, 5), 1), 6) AS conversions,
-    tupleElement(arrayElement(tupleElement(pair, 5), 1), 7) + tupleElement(arrayElement(tupleElement(pair, 5), 2), 7) AS without_rate,
+    toFloat64(tupleElement(one, 2)) AS n1,
+    toFloat64(tupleElement(one, 3)) AS k1,
+    tupleElement(one, 4) AS t1,
+    tupleElement(one, 5) AS q1,
+    toFloat64(tupleElement(other, 2)) AS n0,
+    toFloat64(tupleElement(other, 3)) AS k0,
+    tupleElement(other, 4) AS t0,
+    tupleElement(other, 5) AS q0,
+    tupleElement(one, 6) AS conversions,
+    tupleElement(one, 7) + tupleElement(other, 7) AS without_rate,
     open,
     held AS held_out,
     CAST(has_ended AND open = 0 AS Bool) AS planned,
     sample_ratio AS sample_ratio_p
 FROM
 (
-    SELECT
-        *,
-        tupleElement(known, 'factors')[indexOf(campaigns, campaign)] AS properties,
-        tupleElement(known, 'ended')[indexOf(campaigns, campaign)] AS has_ended,
-        arrayFilter(a -> tupleElement(a, 2) > 0, tupleElement(known, 'arms')[indexOf(campaigns, campaign)]) AS shares,
-        anyIf(seen, by = 'everyone') OVER (PARTITION BY campaign) AS observed,
-        arraySum(o -> tupleElement(o, 2), observed) AS customers,
-        multiIf(
-            length(shares) < 2 OR customers = 0, NULL,
-            arrayExists(o -> tupleElement(o, 2) > 0 AND NOT has(arrayMap(a -> tupleElement(a, 1), shares), tupleElement(o, 1)), observed), 0,
-            arrayMin(a -> customers * tupleElement(a, 2), shares) < 5, NULL,
-            chiSquareTail(arraySum(a -> pow(arraySum(o -> if(tupleElement(o, 1) = tupleElement(a, 1), tupleElement(o, 2), 0), observed) - customers * tupleElement(a, 2), 2) / (customers * tupleElement(a, 2)), shares), length(shares) - 1)) AS sample_ratio,
-        arrayJoin(arrayConcat(
-            arrayMap(a -> ('variant', tupleElement(a, 1), '', '', [a, together(held_out)]), treated),
-            if(length(treated) > 1, [('variants', '', '', '', [together(treated), together(held_out)])], []),
-            arrayMap(l -> ('factor', '', tupleElement(l, 1), tupleElement(l, 2), [
-                    together(arrayFilter(a -> has(properties, (tupleElement(a, 1), tupleElement(l, 1), tupleElement(l, 2))), treated)),
-                    together(arrayFilter(a -> arrayExists(p -> tupleElement(p, 1) = tupleElement(a, 1) AND tupleElement(p, 2) = tupleElement(l, 1) AND tupleElement(p, 3) != tupleElement(l, 2), properties), treated))]),
-                if(by = 'everyone', arraySort(arrayDistinct(arrayMap(p -> (tupleElement(p, 2), tupleElement(p, 3)), properties))), [])))) AS pair
+    SELECT *, tupleElement(pair, 5)[1] AS one, tupleElement(pair, 5)[2] AS other
     FROM
     (
         SELECT
-            a.campaign AS campaign,
-            a.goal AS goal,
-            a.kind AS kind,
-            a.by AS by,
-            a.model AS model,
-            a.target AS target,
-            arraySort(groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), NOT a.holdout)) AS treated,
-            groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), a.holdout) AS held_out,
-            groupArray((a.arm, a.comparable)) AS seen,
-            sum(a.open) AS open,
-            sumIf(a.assigned + a.open, a.holdout) AS held
-        FROM lapwing.campaign_assigned AS a
-        LEFT JOIN lapwing.campaign_converted AS c
-            ON c.campaign = a.campaign AND c.goal = a.goal AND c.by = a.by AND c.model = a.model AND c.target = a.target AND c.arm = a.arm AND c.holdout = a.holdout
-        GROUP BY a.campaign, a.goal, a.kind, a.by, a.model, a.target
+            *,
+            arrayJoin(arrayConcat(
+                arrayMap(a -> ('variant', tupleElement(a, 1), '', '', [a, control]), treated),
+                if(length(treated) > 1, [('variants', '', '', '', [together(treated), control])], []),
+                arrayMap(l -> ('factor', '', tupleElement(l, 1), tupleElement(l, 2), [
+                        together(arrayFilter(a -> has(properties, (tupleElement(a, 1), tupleElement(l, 1), tupleElement(l, 2))), treated)),
+                        together(arrayFilter(a -> arrayExists(p -> tupleElement(p, 1) = tupleElement(a, 1) AND tupleElement(p, 2) = tupleElement(l, 1) AND tupleElement(p, 3) != tupleElement(l, 2), properties), treated))]),
+                    if(by = 'everyone', arraySort(arrayDistinct(arrayMap(p -> (tupleElement(p, 2), tupleElement(p, 3)), properties))), [])))) AS pair
+        FROM
+        (
+            SELECT
+                *,
+                together(held_out) AS control,
+                multiIf(
+                    length(shares) < 2 OR customers = 0, NULL,
+                    arrayExists(o -> tupleElement(o, 2) > 0 AND NOT has(arrayMap(a -> tupleElement(a, 1), shares), tupleElement(o, 1)), observed), 0,
+                    arrayMin(a -> customers * tupleElement(a, 2), shares) < 5, NULL,
+                    chiSquareTail(arraySum(a -> pow(arraySum(o -> if(tupleElement(o, 1) = tupleElement(a, 1), tupleElement(o, 2), 0), observed) - customers * tupleElement(a, 2), 2) / (customers * tupleElement(a, 2)), shares), length(shares) - 1)) AS sample_ratio
+            FROM
+            (
+                SELECT *, arraySum(o -> tupleElement(o, 2), observed) AS customers
+                FROM
+                (
+                    SELECT
+                        *,
+                        indexOf(tupleElement(known, 'campaigns'), campaign) AS n,
+                        tupleElement(known, 'factors')[n] AS properties,
+                        tupleElement(known, 'ended')[n] AS has_ended,
+                        arrayFilter(a -> tupleElement(a, 2) > 0, tupleElement(known, 'arms')[n]) AS shares,
+                        anyIf(seen, by = 'everyone') OVER (PARTITION BY campaign) AS observed
+                    FROM
+                    (
+                        SELECT
+                            a.campaign AS campaign,
+                            a.goal AS goal,
+                            a.kind AS kind,
+                            a.by AS by,
+                            a.model AS model,
+                            a.target AS target,
+                            arraySort(groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), NOT a.holdout)) AS treated,
+                            groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), a.holdout) AS held_out,
+                            groupArray((a.arm, a.comparable)) AS seen,
+                            sum(a.open) AS open,
+                            sumIf(a.assigned + a.open, a.holdout) AS held
+                        FROM lapwing.campaign_assigned AS a
+                        LEFT JOIN lapwing.campaign_converted AS c
+                            ON c.campaign = a.campaign AND c.goal = a.goal AND c.by = a.by AND c.model = a.model AND c.target = a.target AND c.arm = a.arm AND c.holdout = a.holdout
+                        GROUP BY a.campaign, a.goal, a.kind, a.by, a.model, a.target
+                    )
+                )
+            )
+        )
     )
 )
 SETTINGS join_use_nulls = 0
@@ -1022,19 +1040,29 @@ FROM
     (
         SELECT
             *,
-            k1 / n1 AS r1,
-            k0 / n0 AS r0,
-            n1 > 0 AND n0 > 0 AND NOT ifNull(sample_ratio_p < 0.001, false) AS told,
-            if(n1 + n0 = 0, 0, (k1 + k0) / (n1 + n0)) AS pooled,
-            CAST(least(n1, n0) * least(pooled, 1 - pooled) >= 5 AS Bool) AS enough,
-            told AND enough AS tested,
-            sequentialError(k1, n1, k0, n0) AS error,
-            n1 * n0 / (n1 + n0) AS pairs,
             sequentialPoint(pairs) * error AS margin,
             if(tested, sequentialTail((r1 - r0) / error, pairs), NULL) AS p,
             if(tested AND planned, normalTails(pooledZ(k1, n1, k0, n0)), NULL) AS q
-        FROM lapwing.campaign_comparisons
-        WHERE kind != 'rise'
+        FROM
+        (
+            SELECT
+                *,
+                CAST(least(n1, n0) * least(pooled, 1 - pooled) >= 5 AS Bool) AS enough,
+                told AND enough AS tested,
+                sequentialError(k1, n1, k0, n0) AS error,
+                n1 * n0 / (n1 + n0) AS pairs
+            FROM
+            (
+                SELECT
+                    *,
+                    k1 / n1 AS r1,
+                    k0 / n0 AS r0,
+                    n1 > 0 AND n0 > 0 AND NOT ifNull(sample_ratio_p < 0.001, false) AS told,
+                    if(n1 + n0 = 0, 0, (k1 + k0) / (n1 + n0)) AS pooled
+                FROM lapwing.campaign_comparisons
+                WHERE kind != 'rise'
+            )
+        )
     )
 ) AS a
 COMMENT 'Conversion rates compared, with all statistics: what kpi_campaign_lift and kpi_campaign_factors show.';
