@@ -146,8 +146,7 @@ func (o *oracle) messages(order string, days int) string {
 	return out.text()
 }
 
-// targeted is about assignments that the test makes.
-func (o *oracle) targeted(all []record.Record, event string, days int) string {
+func (o *oracle) targeted(event string, days int) string {
 	type cell struct {
 		campaign, variant string
 		holdout           bool
@@ -155,8 +154,11 @@ func (o *oracle) targeted(all []record.Record, event string, days int) string {
 	}
 	type sum struct{ assigned, open, customers, occurrences, app, site int }
 	sums := map[cell]*sum{}
-	for i := range all {
-		a := &all[i]
+	for i := range o.h.Campaigns {
+		a := &o.h.Campaigns[i]
+		if a.Kind != record.Assignment {
+			continue
+		}
 		for _, s := range a.Stages {
 			c := cell{a.Campaign, a.Variant, a.Holdout, s.Model, s.Stage}
 			if sums[c] == nil {
