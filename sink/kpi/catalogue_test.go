@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +88,53 @@ func TestPresetsHaveTheEvents(t *testing.T) {
 	}
 	if compared < 20 {
 		t.Errorf("only %d events were looked for", compared)
+	}
+}
+
+// TestPresetsTellTheirKPIs: the presets' README names every KPI of a preset's stages, none
+// that is not there, and goals on events that the preset has.
+func TestPresetsTellTheirKPIs(t *testing.T) {
+	text, err := os.ReadFile("../../schemas/presets/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## KPIs by stage")
+	section, _, ok := strings.Cut(section, "\n## ")
+	if !ok {
+		t.Fatal("no section on KPIs")
+	}
+	named, preset, goals := map[string]bool{}, "", 0
+	for _, row := range regexp.MustCompile(`(?m)^\|([^|]*)\|[^|]*\|(.*)\|$`).FindAllStringSubmatch(section, -1) {
+		if first := strings.Trim(row[1], " `"); first != "" {
+			preset = first
+		}
+		for _, word := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(row[2], -1) {
+			named[word[1]] = true
+		}
+		for _, goal := range regexp.MustCompile(`\{name: \w+, event: (\w+),`).FindAllStringSubmatch(row[2], -1) {
+			source, _ := presets.Get(preset)
+			def, problems := definition.Parse(preset, source)
+			if def == nil {
+				t.Fatal(preset, problems)
+			}
+			goals++
+			if !slices.ContainsFunc(def.Events, func(e definition.Event) bool { return e.Name.Value == goal[1] }) {
+				t.Errorf("the preset %s has no event %q for a goal", preset, goal[1])
+			}
+		}
+	}
+	if goals < 6 {
+		t.Errorf("only %d goals", goals)
+	}
+	for name := range named {
+		if _, ok := kpi.Find(name); !ok && name != "win_back" {
+			t.Errorf("there is no KPI %s", name)
+		}
+	}
+	for _, k := range kpi.Catalogue() {
+		if _, of := presets.Get(k.Group); of && !named[k.Name] {
+			t.Errorf("%s of %s is not named", k.Name, k.Group)
+		}
 	}
 }
 
