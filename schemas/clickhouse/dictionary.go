@@ -5,6 +5,7 @@ package clickhouse
 import (
 	_ "embed"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -41,9 +42,6 @@ func Examples() (map[string]Example, error) {
 		}
 		views[o.Name] = true
 		if _, ok := all[o.Name]; !ok {
-			if len(o.Columns) == 0 {
-				return nil, fmt.Errorf("view %s has parameters: give it an example in examples.sql", o.Name)
-			}
 			all[o.Name] = Example{Query: o.plainExample()}
 		}
 	}
@@ -57,11 +55,44 @@ func Examples() (map[string]Example, error) {
 
 // plainExample shows some rows of a view, of months if it has several lengths of period.
 func (s *Statement) plainExample() string {
+	from := s.Name
+	if given := s.Parameters(); len(given) > 0 {
+		var values []string
+		for _, p := range given {
+			values = append(values, p.Name+" = "+plainValue(p))
+		}
+		from += "(" + strings.Join(values, ", ") + ")"
+	}
 	where := ""
 	if slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Name == "grain" }) {
 		where = "\nWHERE grain = 'month'"
 	}
-	return fmt.Sprintf("SELECT *\nFROM %s.%s%s\nLIMIT 10", Placeholder, s.Name, where)
+	return fmt.Sprintf("SELECT *\nFROM %s.%s%s\nLIMIT 10", Placeholder, from, where)
+}
+
+func plainValue(parameter Column) string {
+	switch {
+	case parameter.Type != "String":
+		return "30"
+	case parameter.Name == "event" || parameter.Name == "order":
+		return "'purchase'"
+	default:
+		return quote(parameter.Name)
+	}
+}
+
+// parameter is {name:Type} in what a view selects.
+var parameter = regexp.MustCompile(`\{(\w+):(\w+)\}`)
+
+// Parameters are those of a view, in the order in which it names them.
+func (s *Statement) Parameters() []Column {
+	var all []Column
+	for _, found := range parameter.FindAllStringSubmatch(s.query, -1) {
+		if !slices.ContainsFunc(all, func(c Column) bool { return c.Name == found[1] }) {
+			all = append(all, Column{Name: found[1], Type: found[2]})
+		}
+	}
+	return all
 }
 
 // readExamples reads blocks such as
@@ -158,6 +189,13 @@ func (s *Statement) describe(b *strings.Builder, examples map[string]Example) {
 	fmt.Fprintf(b, "### %s\n\n%s\n\n", s.Name, s.Comment)
 	if key := s.Clause("ORDER BY"); key != "" {
 		fmt.Fprintf(b, "Ordered by `%s`.\n\n", strings.ReplaceAll(strings.Trim(key, "()"), "`", ""))
+	}
+	if given := s.Parameters(); len(given) > 0 {
+		b.WriteString("Its parameters are")
+		for i, p := range given {
+			fmt.Fprintf(b, "%s `%s` (%s)", map[bool]string{true: "", false: ","}[i == 0], p.Name, p.Type)
+		}
+		b.WriteString(".\n\n")
 	}
 	if len(s.Columns) > 0 {
 		b.WriteString("| Column | Type | Meaning |\n|---|---|---|\n")

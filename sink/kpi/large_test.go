@@ -11,15 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"lapwing/deploy/embedded"
 	"lapwing/deploy/embedded/embeddedtest"
 	"lapwing/sink/sinktest"
 )
 
 // large is a database with a year of many customers, made by the engine itself: stage
 // changes, activity and orders of each customer, and totals of every day, week and month,
-// and of the hours of the last 35 days, by 12 lanes and 60 keys for events and as many
+// and of the hours of the last 35 days, by lane and 60 keys for events and as many
 // for changes.
-func large(tb testing.TB, customers int) (*sinktest.Database, func() time.Duration) {
+func large(tb testing.TB, customers, lanes int) (*sinktest.Database, *embedded.ClickHouse) {
 	tb.Helper()
 	ctx := context.Background()
 	server := embeddedtest.ClickHouseForTest(tb)
@@ -29,11 +30,11 @@ func large(tb testing.TB, customers int) (*sinktest.Database, func() time.Durati
 		tb.Fatal(err)
 	}
 	for _, statement := range strings.Split(largeRows, ";\n") {
-		if err := d.Conn.Exec(ctx, strings.ReplaceAll(statement, "{customers}", strconv.Itoa(customers))); err != nil {
+		if err := d.Conn.Exec(ctx, strings.NewReplacer("{customers}", strconv.Itoa(customers), "{lanes}", strconv.Itoa(lanes)).Replace(statement)); err != nil {
 			tb.Fatalf("%v:\n%s", err, statement)
 		}
 	}
-	return d, func() time.Duration { return cpuTime(tb, server.Pid()) }
+	return d, server
 }
 
 // cpuTime is what the engine's process has used so far: on a machine that others use
@@ -95,7 +96,7 @@ CROSS JOIN
         0, if(intDiv(number, 5) % 2 = 0, 'value', 'engagement') AS model, ''
     FROM (SELECT number, if(intDiv(number, 5) % 2 = 0, ['prospect', 'lost', 'at_risk', 'active', 'new'], ['never', 'gone', 'deleted', 'idle', 'loyal']) AS stages FROM numbers(60))
 ) AS k
-CROSS JOIN (SELECT toUInt32(number) AS lane FROM numbers(12)) AS l;
+CROSS JOIN (SELECT toUInt32(number) AS lane FROM numbers({lanes})) AS l;
 OPTIMIZE TABLE large.aggregates_log FINAL;
 INSERT INTO large.aggregates_log (definition, lane, measure, grain, period, event, model, stage, from, to, cause, count, sum, _topic, _partition, _offset, _generation)
 SELECT definition, lane, measure, grain, period, event, model, stage, from, to, cause, count + 1, sum, _topic, _partition, _offset + 10000000, 1 FROM large.aggregates_log WHERE period >= '1997-12-29'`
