@@ -21,7 +21,7 @@ COMMENT 'KPIs that are kept, as written by lapwing kpi keep: query kept instead.
 
 CREATE OR REPLACE VIEW {{db}}.kept
 (
-    name String COMMENT 'The table that keeps the rows of a KPI''s view: kept_ and the name of the view or KPI.',
+    name LowCardinality(String) COMMENT 'The table that keeps the rows of a KPI''s view: kept_ and the name of the view or KPI.',
     taken_at DateTime64(3, 'UTC') COMMENT 'When they were computed (wall clock of the server, UTC).',
     clock Nullable(DateTime64(3, 'UTC')) COMMENT 'The clock of the KPIs then: what was "now".',
     took_ms UInt32 COMMENT 'How long it took, in milliseconds.'

@@ -84,12 +84,12 @@ func TestDrift(t *testing.T) {
 			"profiles_log is missing, want a table", "RENAME TABLE drift.elsewhere TO drift.profiles_log", false,
 		},
 		{
-			"another engine", "CREATE TABLE drift.other AS drift.refunds_log ENGINE = MergeTree PARTITION BY _generation ORDER BY (_generation, event, customer_id, order_key, ordered_at, _topic, _partition, _offset, _occurrence); RENAME TABLE drift.refunds_log TO drift.kept, drift.other TO drift.refunds_log",
-			"refunds_log is ENGINE MergeTree, want ENGINE ReplacingMergeTree(_version): make a table beside it", "DROP TABLE drift.refunds_log; RENAME TABLE drift.kept TO drift.refunds_log", false,
+			"another engine", "CREATE TABLE drift.other AS drift.refunds_log ENGINE = MergeTree PARTITION BY _generation ORDER BY (_generation, event, customer_id, order_key, ordered_at, _topic, _partition, _offset, _occurrence); RENAME TABLE drift.refunds_log TO drift.aside, drift.other TO drift.refunds_log",
+			"refunds_log is ENGINE MergeTree, want ENGINE ReplacingMergeTree(_version): make a table beside it", "DROP TABLE drift.refunds_log; RENAME TABLE drift.aside TO drift.refunds_log", false,
 		},
 		{
-			"another key", "CREATE TABLE drift.other AS drift.aggregates_log ENGINE = ReplacingMergeTree(_version) ORDER BY (definition, lane); RENAME TABLE drift.aggregates_log TO drift.kept, drift.other TO drift.aggregates_log",
-			"aggregates_log is ORDER BY definition, lane, want ORDER BY _generation", "DROP TABLE drift.aggregates_log; RENAME TABLE drift.kept TO drift.aggregates_log", false,
+			"another key", "CREATE TABLE drift.other AS drift.aggregates_log ENGINE = ReplacingMergeTree(_version) ORDER BY (definition, lane); RENAME TABLE drift.aggregates_log TO drift.aside, drift.other TO drift.aggregates_log",
+			"aggregates_log is ORDER BY definition, lane, want ORDER BY _generation", "DROP TABLE drift.aggregates_log; RENAME TABLE drift.aside TO drift.aggregates_log", false,
 		},
 	} {
 		for one := range strings.SplitSeq(c.change, "; ") {
