@@ -67,7 +67,7 @@ func (a *app) demo(ctx context.Context, preset string, keep bool) (err error) {
 	if _, err := presets.Find(preset); err != nil {
 		return usageError("--preset: %w", err)
 	}
-	base, err := newDemoBase(preset, demoCustomers)
+	base, err := newDemoBase(preset)
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,16 @@ var realKPIs = []demoKPI{
 	{"revenue-by-stage", "Where the money comes from: the stage just before each order."},
 }
 
-// madeUpKPIs are shown of the made-up ones.
-var madeUpKPIs = []demoKPI{
-	{"population", ""},
-	{"flow", ""},
-	{"reactivation", ""},
-	{"time-in-stage", ""},
+// madeUpKPIs are shown of the made-up ones: what every model has, and what the preset is
+// about.
+func madeUpKPIs(preset string) []demoKPI {
+	own := map[string][]demoKPI{
+		"e-commerce": {{"carts", ""}, {"views-per-purchase", ""}},
+		"media":      {{"lapsing-visits", "Who was lapsing when the week began: who came at least once?"}},
+		"travel":     {{"messages", "What was sent, and who answers it: people and machines apart."}, {"browse-to-booking", ""}},
+		"finance":    {{"invitations", ""}},
+	}
+	return append([]demoKPI{{"population", ""}, {"flow", ""}, {"reactivation", ""}, {"time-in-stage", ""}}, own[preset]...)
 }
 
 // report prints what ClickHouse says.
