@@ -44,6 +44,11 @@ func (d *demo) report(ctx context.Context) error {
 	if err := d.totals(ctx); err != nil {
 		return err
 	}
+	if d.base.truth != nil { // what it is about
+		if err := d.effects(ctx); err != nil {
+			return err
+		}
+	}
 	for _, one := range d.base.kpis {
 		k, ok := kpi.Find(one.name)
 		if !ok {
@@ -60,6 +65,9 @@ func (d *demo) report(ctx context.Context) error {
 		if one.note != "" {
 			d.show.say("  %s", one.note)
 		}
+	}
+	if d.base.truth == nil {
+		return d.effects(ctx)
 	}
 	return nil
 }
