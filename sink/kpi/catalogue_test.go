@@ -202,7 +202,6 @@ func TestCatalogue(t *testing.T) {
 	if err := full.Insert(ctx, h.Records(1)); err != nil {
 		t.Fatal(err)
 	}
-	assign(t, full, h, rand.New(rand.NewPCG(9, 9)))
 	campaigns := sinktest.NewDatabase(t, server.Options(), "with_campaigns")
 	if err := campaigns.Insert(ctx, sinktest.NewCampaigns(9, time.UTC, 40).Batch(1)); err != nil {
 		t.Fatal(err)

@@ -253,3 +253,68 @@ SELECT period, from_stage, to_stage, customers
 FROM {{db}}.kpi_stage_moves
 WHERE model = 'value' AND grain = 'month'
 ORDER BY period, from_stage, to_stage;
+
+-- kpi_events_per_order: How many products do customers of each stage look at per purchase?
+SELECT period, stage, occurrences, orders, per_order
+FROM {{db}}.kpi_events_per_order(event = 'product_view', order = 'purchase')
+WHERE grain = 'month'
+ORDER BY period, stage;
+
+-- kpi_visits_without_order: How many visits looked at a product and ordered nothing?
+SELECT period, platform, visits, without_order_rate
+FROM {{db}}.kpi_visits_without_order(view = 'product_view', order = 'purchase')
+WHERE grain = 'month'
+ORDER BY period, platform;
+
+-- kpi_stage_visits: Which share of the lapsing came back in the week?
+SELECT period, at_start, visited, visited_rate
+FROM {{db}}.kpi_stage_visits(event = 'activity')
+WHERE grain = 'week' AND stage = 'lapsing'
+ORDER BY period;
+
+-- kpi_event_customers: How many customers of each stage post a review?
+SELECT period, stage, customers, customer_rate
+FROM {{db}}.kpi_event_customers(event = 'review')
+WHERE grain = 'month'
+ORDER BY period, stage;
+
+-- kpi_followed: Which share of the trials became a subscription within 30 days?
+SELECT period, occurrences, closed, followed_rate, median_days
+FROM {{db}}.kpi_followed(first = 'trial_started', then = 'subscription_started', days = 30)
+WHERE grain = 'month'
+ORDER BY period;
+
+-- kpi_time_to_order: How long is it from the first browse to the booking?
+SELECT period, orders, after_event, median_days
+FROM {{db}}.kpi_time_to_order(event = 'browse', order = 'booking')
+WHERE grain = 'month'
+ORDER BY period;
+
+-- kpi_onboarding: Which share completes the tutorial in the first week?
+SELECT period, closed, used_all, used_all_rate
+FROM {{db}}.kpi_onboarding(start = 'trial_started', events = 'tutorial_completed', days = 7)
+WHERE grain = 'month'
+ORDER BY period;
+
+-- kpi_carts: What became of abandoned carts, and through which channel?
+SELECT period, outcome, channel, carts, share
+FROM {{db}}.kpi_carts(add = 'cart_add', order = 'purchase', clicks = 'email_click=email,push_tap=push', rest_minutes = 60, forgotten_days = 7)
+WHERE grain = 'month'
+ORDER BY period, outcome, channel;
+
+-- kpi_messages: How many open a message, and book after it?
+SELECT period, campaign, channel, delivered, opened_by_people, opened_by_machines, open_rate, order_rate
+FROM {{db}}.kpi_messages(order = 'booking', days = 14)
+WHERE grain = 'month' AND stage = 'lapsing'
+ORDER BY period, campaign, channel;
+
+-- kpi_targeted_events: How much do the targeted look at, beside the holdout?
+SELECT campaign, stage, variant, holdout, assigned, per_customer
+FROM {{db}}.kpi_targeted_events(event = 'product_view', days = 14)
+ORDER BY campaign, stage, holdout, variant;
+
+-- kpi_invitations: Who was invited, joined and bought?
+SELECT period, invitations, joiners, closed, bought_rate
+FROM {{db}}.kpi_invitations(sent = 'invite_sent', accepted = 'invite_accepted', joined = 'joined_by_invite', order = 'purchase', days = 30)
+WHERE grain = 'month'
+ORDER BY period;
