@@ -25,6 +25,13 @@ func TestShippedDefinitionsAreFreeOfWarnings(t *testing.T) {
 	for _, name := range presets.Names() {
 		source, _ := presets.Get(name)
 		check("preset:"+name, source)
+		if presets.HasCampaigns(name) {
+			source, err := presets.WithCampaigns(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check("preset:"+name+" with its campaigns", source)
+		}
 	}
 	walk := func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".yaml") {
