@@ -78,13 +78,13 @@ AS SELECT
 FROM
 (
     SELECT
-        toString(a.measure) AS measure,
-        toString(a.model) AS of_model,
-        toString(a.grain) AS grain,
+        CAST(a.measure, 'String') AS measure,
+        CAST(a.model, 'String') AS of_model,
+        CAST(a.grain, 'String') AS grain,
         toDate32(a.period, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
-        toString(a.event) AS event,
-        toString(a.stage) AS of_stage,
-        toString(a.platform) AS platform,
+        CAST(a.event, 'String') AS event,
+        CAST(a.stage, 'String') AS of_stage,
+        CAST(a.platform, 'String') AS platform,
         sum(a.count) AS total
     FROM {{db}}.aggregates AS a
     WHERE a.definition = (SELECT name FROM {{db}}.live_definition)

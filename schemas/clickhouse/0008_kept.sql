@@ -27,7 +27,7 @@ CREATE OR REPLACE VIEW {{db}}.kept
     took_ms UInt32 COMMENT 'How long it took, in milliseconds.'
 )
 AS SELECT
-    toString(name) AS name,
+    name,
     taken_at,
     clock,
     took_ms
