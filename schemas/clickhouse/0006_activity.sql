@@ -57,13 +57,13 @@ COMMENT 'Occurrences of the definition''s events, one row each, refunds left out
 
 CREATE OR REPLACE VIEW {{db}}.session_totals
 (
-    measure LowCardinality(String) COMMENT 'session: sessions begun; session_event: occurrences of an event.',
+    measure String COMMENT 'session: sessions begun; session_event: occurrences of an event.',
     model String COMMENT 'Stage model.',
-    grain LowCardinality(String) COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period.',
-    event LowCardinality(String) COMMENT 'Event of the definition; empty for sessions.',
+    event String COMMENT 'Event of the definition; empty for sessions.',
     stage String COMMENT 'Stage just before the session; empty if the session was the customer''s first.',
-    platform LowCardinality(String) COMMENT 'app or site; empty if unknown.',
+    platform String COMMENT 'app or site; empty if unknown.',
     n Int64 COMMENT 'How many.'
 )
 AS SELECT
@@ -102,10 +102,10 @@ COMMENT 'Sessions begun and events in them, by the stage just before the session
 CREATE OR REPLACE VIEW {{db}}.kpi_sessions
 (
     model String COMMENT 'Stage model.',
-    grain LowCardinality(String) COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period in which the sessions began.',
     stage Nullable(String) COMMENT 'Stage the customer was in just before the session; null if the session was the customer''s first.',
-    platform LowCardinality(String) COMMENT 'app or site, by the first message; empty if it does not tell.',
+    platform String COMMENT 'app or site, by the first message; empty if it does not tell.',
     sessions Int64 COMMENT 'Sessions begun.',
     share Float64 COMMENT 'sessions / sessions of all stages and platforms of the model in the period, 0 to 1.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
@@ -126,11 +126,11 @@ COMMENT 'Sessions begun by customers of each stage, app and site apart.';
 CREATE OR REPLACE VIEW {{db}}.kpi_session_events
 (
     model String COMMENT 'Stage model.',
-    grain LowCardinality(String) COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
+    grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period of the events.',
-    event LowCardinality(String) COMMENT 'Event of the definition.',
+    event String COMMENT 'Event of the definition.',
     stage Nullable(String) COMMENT 'Stage the customer was in just before the session; null if the session was the customer''s first.',
-    platform LowCardinality(String) COMMENT 'app or site; empty if the message does not tell.',
+    platform String COMMENT 'app or site; empty if the message does not tell.',
     occurrences Int64 COMMENT 'Occurrences of the event in such sessions.',
     sessions Int64 COMMENT 'Sessions that such customers began in the period, on any platform.',
     per_session Nullable(Float64) COMMENT 'occurrences / sessions; null if none began in the period.',

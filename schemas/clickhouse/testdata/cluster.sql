@@ -646,8 +646,8 @@ SELECT
     tupleElement(held, 3) AS target,
     arm,
     holdout,
-    closed[indexOf(windows, tupleElement(aim, 2))] AS assigned,
-    customers - assigned AS open,
+    ifNull(closed[indexOf(windows, tupleElement(aim, 2))], 0) AS assigned,
+    toUInt64(customers - assigned) AS open,
     of_the_shares AS comparable
 FROM
 (
@@ -1223,13 +1223,13 @@ SELECT
     tupleElement(held, 3) AS target,
     arm,
     holdout,
-    closed[indexOf(windows, tupleElement(aim, 2))] AS assigned,
-    customers - assigned AS open,
-    e[indexOf(windows, tupleElement(aim, 2))] AS exposed,
-    r[indexOf(windows, tupleElement(aim, 2))] AS reached,
-    o[indexOf(windows, tupleElement(aim, 2))] AS opened,
-    m[indexOf(windows, tupleElement(aim, 2))] AS machine_opened,
-    c[indexOf(windows, tupleElement(aim, 2))] AS clicked
+    ifNull(closed[indexOf(windows, tupleElement(aim, 2))], 0) AS assigned,
+    toUInt64(customers - assigned) AS open,
+    ifNull(e[indexOf(windows, tupleElement(aim, 2))], 0) AS exposed,
+    ifNull(r[indexOf(windows, tupleElement(aim, 2))], 0) AS reached,
+    ifNull(o[indexOf(windows, tupleElement(aim, 2))], 0) AS opened,
+    ifNull(m[indexOf(windows, tupleElement(aim, 2))], 0) AS machine_opened,
+    ifNull(c[indexOf(windows, tupleElement(aim, 2))], 0) AS clicked
 FROM
 (
     SELECT
@@ -1400,9 +1400,9 @@ AS WITH
     (SELECT known FROM lapwing.campaign_clock) AS known,
     arrayFirst(g -> tupleElement(g, 1) = goal, tupleElement(known, 'goals')[indexOf(tupleElement(known, 'campaigns'), toString(campaign))]) AS live
 SELECT
-    toString(c.campaign) AS campaign,
-    toString(c.goal) AS goal,
-    toString(c.variant) AS variant,
+    CAST(c.campaign, 'String') AS campaign,
+    CAST(c.goal, 'String') AS goal,
+    CAST(c.variant, 'Nullable(String)') AS variant,
     c.holdout AS holdout,
     length(days) AS conversions,
     tupleElement(quartiles, 1) AS median_days,
@@ -1481,18 +1481,18 @@ AS WITH
     tupleElement(known, 'windows') AS windows,
     tupleElement(known, 'again') AS again
 SELECT
-    campaign,
+    CAST(campaign, 'String') AS campaign,
     tupleElement(aim, 1) AS goal,
     grain,
-    period,
-    nullIf(arm, '') AS variant,
+    assumeNotNull(period) AS period,
+    CAST(nullIf(arm, ''), 'Nullable(String)') AS variant,
     holdout,
-    closed[indexOf(windows, tupleElement(aim, 2))] AS assigned,
+    ifNull(closed[indexOf(windows, tupleElement(aim, 2))], 0) AS assigned,
     if(indexOf(bought_goals, goal) = 0, 0, bought[indexOf(bought_goals, goal)]) AS converted,
     if(assigned = 0, NULL, converted / assigned) AS conversion_rate,
     if(assigned = 0, NULL, wilsonLow(toFloat64(converted), toFloat64(assigned))) AS rate_low,
     if(assigned = 0, NULL, wilsonHigh(toFloat64(converted), toFloat64(assigned))) AS rate_high,
-    customers - assigned AS open
+    toUInt64(customers - assigned) AS open
 FROM
 (
     SELECT
@@ -1653,7 +1653,7 @@ FROM
     (
         SELECT
             o.date AS date,
-            o.event AS event,
+            CAST(o.event, 'String') AS event,
             multiIf(o.currency IN ('', tupleElement(known, 'currency')) OR tupleElement(known, 'currency') = '', toDecimal128(o.value, 4), r.rate > 0, roundBankers(toDecimal128(o.value, 4) * r.rate, 4), NULL) AS money,
             arraySort(arrayFilter(t -> o.ms > tupleElement(t, 1) AND arrayExists(a -> tupleElement(a, 1) = tupleElement(t, 2) AND tupleElement(a, 2) = o.event AND o.ms <= tupleElement(t, 1) + tupleElement(a, 3), assumeNotNull(aims)), x.touches)) AS touched,
             arrayJoin([
@@ -1713,8 +1713,8 @@ AS WITH
         )
     ) AS pairs
 SELECT
-    a.campaign AS campaign,
-    nullIf(a.arm, '') AS variant,
+    CAST(a.campaign, 'String') AS campaign,
+    CAST(nullIf(a.arm, ''), 'Nullable(String)') AS variant,
     a.holdout AS holdout,
     a.assigned AS assigned,
     r.comparable AS comparable,
