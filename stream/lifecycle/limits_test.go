@@ -97,6 +97,8 @@ segments:
   - {name: pings, when: "known('x') && count('ping', '300d') > 100 && count('ping', '90m') > 1"}
   - {name: nick, by: trait('nick')}
   - {name: coupon, by: "favourite('session', 'coupon')"}
+campaigns:
+  - {name: c, every: 1h, assigned: {match: Order Completed}, goals: [{name: g, event: purchase, within: 1h, value: total}]}
 `)
 	const hour = 3600_000
 	long := strings.Repeat("k", 300)

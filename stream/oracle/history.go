@@ -79,7 +79,7 @@ func (o *Oracle) historyOf(messages []applied) *history {
 	h := &history{occurrences: map[string][]occurrence{}, traits: map[string]trait{}}
 	for _, a := range messages {
 		h.known = h.known || a.message.userID != ""
-		for _, said := range a.message.traits() {
+		for _, said := range a.message.said {
 			old, ok := h.traits[said.name]
 			if ok && a.message.At < old.at {
 				continue

@@ -27,6 +27,7 @@ type Message struct {
 	userID    string
 	anonymous string
 	groupID   string
+	said      []said // about the person
 }
 
 // Decode reads a line as replay does; ok is false for what would be a dead letter.
@@ -64,6 +65,7 @@ func Decode(line []byte) (m Message, ok bool) {
 	}
 	written, _ := at.(string)
 	m.At, ok = parseTime(written)
+	m.said = m.traits()
 	return m, ok
 }
 
