@@ -95,6 +95,9 @@ type Config struct {
 	// transaction: the wave of a midnight is spread over many, with live events between. As
 	// many at most are brought over to a definition that follows.
 	Wave int `yaml:"wave"`
+	// MaxDelay bounds how long after its instant an assignment by a campaign's audience is
+	// made, by the wall clock: nobody is sent in a rush what a long outage has held up. 0: no bound.
+	MaxDelay time.Duration `yaml:"max_delay"`
 	// StateDir holds the local store; empty: it lives in memory and is restored from
 	// the changelog at each start.
 	StateDir string `yaml:"state_dir"`
@@ -190,6 +193,7 @@ func (c *Config) Validate() error {
 	between(bad, "max_poll_records", c.MaxPollRecords, 1, 1_000_000)
 	between(bad, "max_transaction_records", c.MaxTransactionRecords, 1, 10_000_000)
 	between(bad, "wave", c.Wave, 1, 1_000_000)
+	between(bad, "max_delay", c.MaxDelay, 0, 3660*24*time.Hour)
 	if c.MemoryLimit < minMemory || c.MemoryLimit > 1<<50 {
 		bad("memory.limit", fmt.Sprintf("%d bytes", c.MemoryLimit), fmt.Sprintf("%d MiB to 1 PiB, such as 1GiB", minMemory>>20))
 	}

@@ -50,7 +50,7 @@ type fold struct {
 }
 
 // counts is what a transaction counts.
-type counts struct{ applied, held, duplicate, forwarded, deadlines, brought, keptOut int }
+type counts struct{ applied, held, duplicate, forwarded, deadlines, brought, keptOut, delayed int }
 
 // newFold is a fold for lanes of the definition of that name.
 func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, client *kgo.Client, log *zap.Logger) *fold {
@@ -62,6 +62,7 @@ func newFold(cfg *Config, m *metrics, definitions *catalogue, name string, clien
 		input:  map[string]Input{},
 		tally:  tally{},
 	}
+	f.step.MaxDelay = cfg.MaxDelay
 	switch {
 	case cfg.Activity == ActivityAll:
 		f.step.WantActivity = lifecycle.WantAll
@@ -327,6 +328,7 @@ func (f *fold) stepped(l *lane, c *customer) {
 	c.changed = c.changed || f.step.Changed || f.step.Ended
 	f.exceeded.Add(&f.step.Overflow)
 	f.counted.keptOut += int(f.step.KeptOut)
+	f.counted.delayed += int(f.step.Delayed)
 	for i := range f.step.Records {
 		r := &f.step.Records[i]
 		if f.cfg.Aggregates {
@@ -460,6 +462,7 @@ func (f *fold) count() {
 	f.metrics.deadlines.Add(float64(f.counted.deadlines))
 	f.metrics.brought.Add(float64(f.counted.brought))
 	f.metrics.keptOut.Add(float64(f.counted.keptOut))
+	f.metrics.delayed.Add(float64(f.counted.delayed))
 	f.metrics.addExceeded(&f.exceeded)
 	f.tally.count()
 	f.discount()

@@ -18,6 +18,7 @@ type metrics struct {
 	deadlines   prometheus.Counter
 	brought     prometheus.Counter
 	keptOut     prometheus.Counter
+	delayed     prometheus.Counter
 	exceeded    *prometheus.CounterVec // by limit
 	tooLate     prometheus.Counter
 	commits     *prometheus.HistogramVec // by role
@@ -54,6 +55,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		keptOut: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "kept_out_total", Help: "Assignments that were not made because the customer is in the global holdout.",
 		}),
+		delayed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "assignments_delayed_total", Help: "Assignments that were not made because they came later than max_delay after their instant.",
+		}),
 		exceeded: counterVec("limit_exceeded_total", "What went beyond a limit of one customer or message, by limit.", "limit"),
 		tooLate: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "aggregates_too_late_total", Help: "Occurrences and changes that came after their period had closed; they change no total of a closed period.",
@@ -87,6 +91,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.deadlines = register(reg, m.deadlines)
 	m.brought = register(reg, m.brought)
 	m.keptOut = register(reg, m.keptOut)
+	m.delayed = register(reg, m.delayed)
 	m.exceeded = register(reg, m.exceeded)
 	m.tooLate = register(reg, m.tooLate)
 	m.commits = register(reg, m.commits)

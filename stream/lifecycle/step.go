@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"time"
 
 	"lapwing/schemas/definition"
 	"lapwing/schemas/event"
@@ -41,8 +42,12 @@ type Output struct {
 	Ended bool
 	// Overflow counts what went beyond a limit.
 	Overflow Overflow
-	// KeptOut counts who would have been assigned and is in the global holdout.
-	KeptOut int64
+	// MaxDelay bounds how long after its instant an assignment by an audience is made: who
+	// came into it longer ago is not assigned. 0: no bound.
+	MaxDelay time.Duration
+	// KeptOut counts who would have been assigned and is in the global holdout, Delayed
+	// who came into an audience longer ago than MaxDelay.
+	KeptOut, Delayed int64
 
 	scratch scratch
 }
@@ -63,7 +68,7 @@ const (
 func (o *Output) Reset() {
 	o.Records, o.Activity = o.Records[:0], o.Activity[:0]
 	o.Changed, o.Ended = false, false
-	o.Overflow, o.KeptOut = Overflow{}, 0
+	o.Overflow, o.KeptOut, o.Delayed = Overflow{}, 0, 0
 }
 
 // scratch is memory that steps reuse.

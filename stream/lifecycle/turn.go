@@ -150,6 +150,9 @@ func (t *turn) assigns(mine *enrolment) bool {
 		return false
 	case mine != nil && now-mine.last < c.every:
 		return false
+	case c.audience != nil && t.late():
+		t.out.Delayed++
+		return false
 	case t.m.globalHoldout > 0 && bucketOf(globalSalt, t.customer) < t.m.globalHoldout:
 		if t.out != nil {
 			t.out.KeptOut++
@@ -157,6 +160,11 @@ func (t *turn) assigns(mine *enrolment) bool {
 		return false
 	}
 	return true
+}
+
+// late reports whether what is true now was found too late for an assignment.
+func (t *turn) late() bool {
+	return t.out != nil && t.out.MaxDelay > 0 && t.detected != instant.None && int64(t.detected)-t.ev.now > t.out.MaxDelay.Milliseconds()
 }
 
 // assign begins a round, and returns when its goals must first be looked at.
