@@ -30,18 +30,17 @@ func batches(rng *rand.Rand, records []batch.Record, size int) (all []batch.Inse
 	return all
 }
 
-// TestRepeatsBeyondTheWindow: repeats of which ClickHouse no longer remembers the
-// tokens, the same offsets in other chunks, in any order, oldest last: the rows are
-// there many times, and every total is the log's all the same. So it is the tables'
-// versions that the totals stand on, and not the tokens.
-func TestRepeatsBeyondTheWindow(t *testing.T) {
+// TestRepeats: the same offsets again and again, in other chunks, in any order, oldest
+// last: the rows are there many times, and every total is the log's all the same, by
+// the tables' versions.
+func TestRepeats(t *testing.T) {
 	ctx := context.Background()
 	server := embeddedtest.ClickHouseForTest(t)
 	h := sinktest.New(25, time.UTC, sinktest.Size{Customers: 20, Changes: 10, Orders: 7})
-	d := sinktest.NewDatabase(t, server.Options(), "window")
+	d := sinktest.NewDatabase(t, server.Options(), "repeats")
 	repeat(t, d, h)
 	check(t, d, totals(h))
-	stored, err := d.Text(ctx, "SELECT count() > 3 * (SELECT count() FROM window.activity) FROM window.activity_log")
+	stored, err := d.Text(ctx, "SELECT count() > 3 * (SELECT count() FROM repeats.activity) FROM repeats.activity_log")
 	if err != nil || stored != "(1)\n" {
 		t.Errorf("the rows are not there many times (%q, %v): the test shows nothing", stored, err)
 	}
@@ -75,15 +74,11 @@ func TestRepeatsBeyondTheWindow(t *testing.T) {
 	}
 }
 
-// repeat writes a history's records five times, in other chunks, with a short memory of
-// tokens and no merges.
+// repeat writes a history's records five times, in other chunks, without merges.
 func repeat(t *testing.T, d *sinktest.Database, h *sinktest.History) {
 	t.Helper()
 	ctx := context.Background()
 	for _, table := range batch.Tables() {
-		if err := d.Conn.Exec(ctx, "ALTER TABLE "+d.Name+"."+table.Name()+" MODIFY SETTING non_replicated_deduplication_window = 2"); err != nil {
-			t.Fatal(err)
-		}
 		if err := d.Conn.Exec(ctx, "SYSTEM STOP MERGES "+d.Name+"."+table.Name()); err != nil {
 			t.Fatal(err)
 		}
@@ -104,69 +99,6 @@ func repeat(t *testing.T, d *sinktest.Database, h *sinktest.History) {
 		if err := d.Writer.Insert(ctx, in); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// TestSameTokenWithOtherRows: ClickHouse believes a token, and drops other rows under
-// it while it says yes. So the token of rows that are not the same is never the same:
-// a later value at the same place (the topic was made anew) is written, and counts.
-func TestSameTokenWithOtherRows(t *testing.T) {
-	ctx := context.Background()
-	server := embeddedtest.ClickHouseForTest(t)
-	d := sinktest.NewDatabase(t, server.Options(), "token")
-	records := sinktest.New(26, time.UTC, sinktest.Size{Customers: 6, Changes: 3, Orders: 5}).Records(1)
-	if err := d.Insert(ctx, records); err != nil {
-		t.Fatal(err)
-	}
-	count := func(customer string) string {
-		t.Helper()
-		got, err := d.Text(ctx, "SELECT count() FROM token.activity WHERE customer_id = '"+customer+"'")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	was := count("customer-1")
-	if was == "(0)\n" || count("someone-1") != "(0)\n" {
-		t.Fatalf("the history has nothing of customer-1: %q", was)
-	}
-	other := make([]batch.Record, len(records))
-	for i := range records {
-		other[i] = records[i]
-		if records[i].Value == nil { // a tombstone
-			continue
-		}
-		other[i].Value = []byte(strings.ReplaceAll(string(records[i].Value), `"customer-1"`, `"someone-1"`))
-	}
-	// What would happen: the same token, and the rows are lost although it says yes.
-	old, anew := batches(rand.New(rand.NewPCG(1, 1)), records, 1<<30), batches(rand.New(rand.NewPCG(1, 1)), other, 1<<30)
-	for i := range anew {
-		if anew[i].Table == batch.Activity {
-			lie := anew[i]
-			lie.Token = old[i].Token
-			whole := batch.New(batch.Limits{Rows: 1 << 30, Bytes: 1 << 30, Age: time.Hour})
-			for n := range records {
-				whole.Add(&records[n], time.Time{})
-			}
-			all, _ := whole.Inserts()
-			for _, in := range all {
-				if in.Table == batch.Activity {
-					lie.Token = in.Token
-				}
-			}
-			if err := d.Writer.Insert(ctx, lie); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if got := count("someone-1"); got != "(0)\n" {
-		t.Fatalf("ClickHouse has written other rows under the same token (%q): this test is of no use", got)
-	}
-	if err := d.Insert(ctx, other); err != nil {
-		t.Fatal(err)
-	}
-	if got := count("someone-1"); got != was {
-		t.Errorf("of other rows at the same places %q are shown, want %q", got, was)
 	}
 }
 

@@ -2,7 +2,9 @@
 --
 -- Storage tables. Each row is a fact with its place in Kafka, or an absolute value
 -- with a version; never a delta. A repeated, split, merged or reordered insert
--- leaves the same rows behind the views of 0002.
+-- leaves the same rows behind the views of 0002. So the server need not remember what
+-- it has taken, and must not: killed between remembering an insert and keeping its rows,
+-- it says yes to the next attempt and lacks them for ever.
 --
 -- A partition is a generation: it is part of the ordering key, so all versions of a
 -- row meet in one partition, and a generation that is no longer wanted is dropped
@@ -52,7 +54,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.stage_changes_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, model, customer_id, effective_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Stage changes as read from Kafka, repeats included: query stage_changes instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.segment_changes_log
@@ -83,7 +85,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.segment_changes_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, segment, customer_id, effective_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Segment changes as read from Kafka, repeats included: query segment_changes instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.assignments_log
@@ -118,7 +120,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.assignments_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, campaign, customer_id, effective_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Assignments as read from Kafka, repeats included: query assignments instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.conversions_log
@@ -158,7 +159,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.conversions_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, campaign, goal, customer_id, assigned_at, sequence, id)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Conversions as read from Kafka, repeats included: query conversions instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.profiles_log
@@ -177,7 +177,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.profiles_log
 ENGINE = ReplacingMergeTree(_version, _deleted)
 PARTITION BY _generation
 ORDER BY (_generation, customer_id)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Profiles as read from Kafka, older versions and tombstones included: query profiles instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.activity_log
@@ -209,7 +208,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.activity_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, toDate32(event_time), event, customer_id, event_time, _topic, _partition, _offset)
-SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.order_items_log
@@ -236,7 +235,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.order_items_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, event, customer_id, order_key, ordered_at, item)
-SETTINGS non_replicated_deduplication_window = 1000, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
+SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Products of orders as read from Kafka, repeats included, refunds left out: query order_items instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.refunds_log
@@ -258,7 +257,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.refunds_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, event, customer_id, order_key, ordered_at, _topic, _partition, _offset, _occurrence)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Refunds as read from Kafka, repeats included: query order_items, where they are taken off.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.exposures_log
@@ -281,7 +279,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.exposures_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, campaign, customer_id, exposed_at, _topic, _partition, _offset, _occurrence)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Exposures as read from Kafka, repeats included: query exposures instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.settings_log
@@ -300,7 +297,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.settings_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, lane, since)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Settings as read from Kafka, repeats included: query settings instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.aggregates_log
@@ -330,7 +326,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.aggregates_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.customers_log
@@ -352,7 +347,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.customers_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, definition, grain, model, event, stage, period, lane)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Distinct customers as counted, older versions included: query aggregates instead, measure customers.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.definitions_log
@@ -377,7 +371,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.definitions_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
 ORDER BY (_generation, name, version)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Definitions that went live, as read from Kafka, repeats included: query definitions instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.rates_log
@@ -403,5 +396,4 @@ CREATE TABLE IF NOT EXISTS {{db}}.unreadable_log
 ENGINE = ReplacingMergeTree
 PARTITION BY _generation
 ORDER BY (_generation, _topic, _partition, _offset)
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Records the sink could not read, repeats included: query unreadable instead. No other table has a row of them.';

@@ -7,8 +7,7 @@
 // Whatever the edges of the batches, the same records give the same rows; rows are
 // facts with their place in Kafka, or absolute values with a version. So a batch
 // may be inserted again, split or merged without changing what the views show. The
-// token of an insert is only a cheap first line: it lets ClickHouse drop a repeat
-// that is byte for byte the same, and changes whenever the rows may.
+// token of an insert names it in logs: equal only for equal rows.
 package batch
 
 import (

@@ -25,8 +25,8 @@ const (
 	numTables
 )
 
-// SchemaVersion is part of every deduplication token: raise it whenever the rows
-// made from one record change, or a repeated insert may be taken for the former.
+// SchemaVersion is part of every token: raise it whenever the rows made from one record
+// change.
 const SchemaVersion = 1
 
 // place names the columns that every row ends with: where it was read.

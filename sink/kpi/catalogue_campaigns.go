@@ -53,7 +53,7 @@ func campaignKPIs() []KPI {
 			},
 		},
 		{
-			Name: "campaign-return", Title: "Cost and return of campaigns", Group: group, View: "kpi_campaign_return",
+			Name: "campaign-return", Title: "Cost and return of campaigns", Group: group, View: "kpi_campaign_return", Activity: "referenced",
 			Meaning:   "ROAS = revenue lift over the holdout, scaled to the treated / cost. ROI = (that x margin - cost) / cost. Attributed ROAS is what a last touch takes for itself, and no effect.",
 			Numerator: "revenue per assigned customer less that of the holdout, times the treated", Denominator: "fixed cost and cost of the messages", Time: closedWindows + "; cost to date", Unit: "money per money",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_return` + whereCampaign + ` ORDER BY campaign, goal`,

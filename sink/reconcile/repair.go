@@ -52,8 +52,7 @@ const maxInsert = 50_000
 
 // insert reads the records again whose rows are lacking, and inserts these.
 func (r *run) insert(ctx context.Context, report *Report) (int64, error) {
-	// A token that no insert has had: to the server's memory of tokens these rows may be
-	// ones that it has, although the table has them no more.
+	// A token that no insert has had: in logs a repair is told from what was lost.
 	nonce := fmt.Sprintf("reconcile/%d", time.Now().UnixNano())
 	lacking := map[entryKey]*Entry{}
 	offsets := map[place]map[int64]bool{} // by the smallest cell

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package writer inserts batches into ClickHouse: synchronously, one block per
-// insert, under a token, again and again until ClickHouse has said yes.
+// insert, again and again until ClickHouse has said yes.
 //
 // A yes means that the rows are there. No answer means nothing, so the same rows
-// are sent again under the same token; the tables make the repeat harmless even
-// where the server has forgotten the token.
+// are sent again; the tables make the repeat harmless.
 package writer
 
 import (
@@ -58,18 +57,17 @@ func New(conn driver.Conn, cfg Config, log *zap.Logger, hooks Hooks) *Writer {
 
 // settings of every insert. They are sent each time, since their defaults differ
 // between releases of ClickHouse and a profile may hold others.
-func settings(token string) ch.Settings {
+func settings() ch.Settings {
 	return ch.Settings{
 		"async_insert":               0,
-		"insert_deduplicate":         1,
-		"insert_deduplication_token": token,
+		// Nor in a cluster does the server drop a repeat: it notes an insert before it keeps its rows, and killed
+		// in between it would drop the repeat that brings them.
+		"insert_deduplicate": 0,
 		// In a cluster a Distributed table says yes when the shards have.
 		"distributed_foreground_insert": 1,
 		// Replacing on insert too would double the engine's work and spare no reader
 		// anything: rows of one key seldom meet in one batch.
 		"optimize_on_insert": 0,
-		// A view somebody hangs on a table sees a repeated block once, too.
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
 	}
 }
 
@@ -203,7 +201,7 @@ func (w *Writer) insert(ctx context.Context, in batch.Insert) error {
 	for i, c := range columns {
 		columns[i] = "`" + c + "`"
 	}
-	b, err := w.conn.PrepareBatch(ch.Context(ctx, ch.WithSettings(settings(in.Token))),
+	b, err := w.conn.PrepareBatch(ch.Context(ctx, ch.WithSettings(settings())),
 		"INSERT INTO "+w.cfg.Database+"."+in.Table.Name()+" ("+strings.Join(columns, ", ")+")")
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
