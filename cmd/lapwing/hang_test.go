@@ -28,7 +28,7 @@ func TestStreamGoesOnWhileClickHouseHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { broker.Close() })
+	t.Cleanup(func() { _ = broker.Close() })
 	proxy := sinktest.NewProxy(t, server.NativeAddr, nil)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "lapwing.yaml")

@@ -59,7 +59,7 @@ func New(conn driver.Conn, cfg Config, log *zap.Logger, hooks Hooks) *Writer {
 // between releases of ClickHouse and a profile may hold others.
 func settings() ch.Settings {
 	return ch.Settings{
-		"async_insert":               0,
+		"async_insert": 0,
 		// Nor in a cluster does the server drop a repeat: it notes an insert before it keeps its rows, and killed
 		// in between it would drop the repeat that brings them.
 		"insert_deduplicate": 0,
