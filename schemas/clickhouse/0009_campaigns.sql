@@ -1119,7 +1119,7 @@ FROM
     WHERE by = 'everyone'
 )
 ARRAY JOIN CAST([1, 2, 3, 4, 5], 'Array(UInt8)') AS position
-WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0
 COMMENT 'Funnel of each campaign: targeted, reached, opened, clicked, converted.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_campaign_journey
@@ -1156,7 +1156,7 @@ AS SELECT
     sum(c.open) AS open
 FROM (SELECT * FROM {{db}}.kpi_campaign_conversion WHERE by = 'everyone' AND journey IS NOT NULL) AS c
 LEFT JOIN {{db}}.campaigns AS p ON p.campaign = c.campaign
-WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0
 GROUP BY c.journey, c.campaign, c.goal
 SETTINGS join_use_nulls = 0
 COMMENT 'Journeys: what each step did to those assigned to it.';
@@ -1375,7 +1375,7 @@ FROM
     ) AS c ON c.k = x.k
 )
 ARRAY JOIN arrayFilter(g -> tupleElement(g, 3) IN ('none', 'first'), tupleElement(known, 'goals')[indexOf(tupleElement(known, 'campaigns'), campaign)]) AS aim
-WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0
 GROUP BY campaign, channel, step, aim
 SETTINGS join_use_nulls = 0
 COMMENT 'Observed rates, counted from delivery, open or click, per channel: what followed, not what was caused.';
@@ -1458,7 +1458,7 @@ FROM
     GROUP BY attribution, date, event, by_campaign, by_channel
 ) AS d
 CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
-WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM {{db}}.activity_refusal) = 0
 GROUP BY attribution, grain, period, event, by_campaign, by_channel
 SETTINGS join_use_nulls = 0
 COMMENT 'Revenue shared out by last and by first touch: a message delivered, opened or clicked before the order and within the window of the campaign''s goals on the event.';

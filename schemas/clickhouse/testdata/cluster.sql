@@ -1613,7 +1613,7 @@ FROM
     ) AS c ON c.k = x.k
 )
 ARRAY JOIN arrayFilter(g -> tupleElement(g, 3) IN ('none', 'first'), tupleElement(known, 'goals')[indexOf(tupleElement(known, 'campaigns'), campaign)]) AS aim
-WHERE (SELECT count() FROM lapwing.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM lapwing.activity_refusal) = 0
 GROUP BY campaign, channel, step, aim
 SETTINGS join_use_nulls = 0
 COMMENT 'Observed rates, counted from delivery, open or click, per channel: what followed, not what was caused.';
@@ -1686,7 +1686,7 @@ FROM
     GROUP BY attribution, date, event, by_campaign, by_channel
 ) AS d
 CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
-WHERE (SELECT count() FROM lapwing.activity_refusal) = 0 -- an error if activity is off
+WHERE (SELECT count() FROM lapwing.activity_refusal) = 0
 GROUP BY attribution, grain, period, event, by_campaign, by_channel
 SETTINGS join_use_nulls = 0
 COMMENT 'Revenue shared out by last and by first touch: a message delivered, opened or clicked before the order and within the window of the campaign''s goals on the event.';
