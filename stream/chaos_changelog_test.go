@@ -149,7 +149,7 @@ func TestChaos17ChangelogRecreatedWhileALaneWasAway(t *testing.T) {
 		first, second, topic := w.changelogAnew(messages)
 		client := w.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		for lane := range w.cfg.Lanes {
-			for i := range 1000 {
+			for i := range 5000 {
 				key := mailbox.AppendStateKey(nil, mailbox.StateCustomer, w.cfg.Generation+1, fmt.Sprint(i))
 				client.Produce(t.Context(), &kgo.Record{Topic: topic, Partition: lane, Key: key}, func(_ *kgo.Record, err error) {
 					if err != nil {
