@@ -214,10 +214,9 @@ func (r *reporter) tellSources(lanes map[int32][]mailbox.SourceState) {
 func (r *reporter) look(lanes map[int32][]mailbox.SourceState, all []mailbox.SourceState, now instant.Instant) {
 	r.stalls.Look(all, now)
 	is := map[mailbox.Source]told{}
-	waiting := map[mailbox.Source][]int32{}
 	clocks := map[mailbox.Source]instant.Instant{}
 	for _, h := range r.held.Look(lanes, now) {
-		is[h.Source], waiting[h.Source], clocks[h.Source] = told{since: h.Since}, h.Lanes, h.Clock
+		is[h.Source], clocks[h.Source] = told{since: h.Since}, h.Clock
 		topic, partition := labelsOf(h.Source)
 		r.holds.set(float64(len(h.Lanes)), topic, partition)
 	}
@@ -228,7 +227,7 @@ func (r *reporter) look(lanes map[int32][]mailbox.SourceState, all []mailbox.Sou
 	}
 	for src, st := range is {
 		if was, said := r.said[src]; !said || was.still != st.still {
-			r.warn(src, st, clocks[src], waiting[src])
+			r.warn(src, st, clocks[src], r.held.Waiting(src))
 		}
 	}
 	for src := range r.said {

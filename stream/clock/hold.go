@@ -92,6 +92,15 @@ func (h *Holds) Look(lanes map[int32][]mailbox.SourceState, now instant.Instant)
 	return holding
 }
 
+// Waiting are the lanes whose clocks a source held back at the last Look, in order, for
+// however short a time.
+func (h *Holds) Waiting(source mailbox.Source) []int32 {
+	if s := h.sources[source]; s != nil {
+		return s.Lanes
+	}
+	return nil
+}
+
 // least is the open source that stands least far, nil if none is open, and where the
 // one furthest on stands.
 func least(sources []mailbox.SourceState) (last *mailbox.SourceState, newest instant.Instant) {

@@ -107,3 +107,22 @@ func states(t *testing.T, sources []string) (out []mailbox.SourceState) {
 	}
 	return out
 }
+
+// The lanes that wait are known at once: who is told that a source stands still need not
+// be told later whose clocks that holds.
+func TestWaiting(t *testing.T) {
+	source := mailbox.Source{Topic: "a"}
+	h := clock.NewHolds(10*time.Minute, true)
+	stands := []mailbox.SourceState{{Source: source, Clock: instant.None}}
+	now := instant.Of(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	if told := h.Look(map[int32][]mailbox.SourceState{2: stands, 1: stands}, now); len(told) != 0 {
+		t.Errorf("told at the first look: %v", told)
+	}
+	if got := fmt.Sprint(h.Waiting(source), h.Waiting(mailbox.Source{Topic: "b"})); got != "[1 2] []" {
+		t.Errorf("waiting: %s, want [1 2] for a and none for b", got)
+	}
+	h.Look(map[int32][]mailbox.SourceState{1: {{Source: source, Clock: now}}}, now)
+	if got := h.Waiting(source); len(got) != 0 {
+		t.Errorf("still waiting: %v", got)
+	}
+}
