@@ -101,7 +101,7 @@ func TestKilledBetweenInsertAndCommit(t *testing.T) {
 
 	armed.Store(false)
 	produce(t, c, records[len(records)/2:])
-	cfg.Batch.Rows = 50 // other edges, so that no token is the same
+	cfg.Batch.Rows = 50 // other edges
 	finish(t, start(t, cfg, connect(t, server), logger(t)))
 	check(t, d, totals(h))
 }

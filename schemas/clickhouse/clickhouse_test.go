@@ -112,7 +112,7 @@ const evolving = `CREATE TABLE IF NOT EXISTS {{db}}.people_log
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY n
 ORDER BY (customer_id, n)
-SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+SETTINGS index_granularity = 8192
 COMMENT 'People.';
 CREATE TABLE IF NOT EXISTS {{db}}.small_log
 (
@@ -120,7 +120,6 @@ CREATE TABLE IF NOT EXISTS {{db}}.small_log
 )
 ENGINE = ReplacingMergeTree
 ORDER BY n
-SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Small.';
 CREATE OR REPLACE VIEW {{db}}.people
 (

@@ -151,8 +151,7 @@ func (l Layout) replicated(s *Statement, sharded bool) string {
 	b.WriteString("\n)")
 	for _, c := range s.clauses {
 		rest := c.rest
-		switch c.word {
-		case "ENGINE =":
+		if c.word == "ENGINE =" {
 			engine, args, _ := strings.Cut(strings.TrimSuffix(c.rest, ")"), "(")
 			if args != "" {
 				args = ", " + args
@@ -160,26 +159,10 @@ func (l Layout) replicated(s *Statement, sharded bool) string {
 			// The path is fixed, not the table's UUID: a replica that joins later makes the
 			// same table, not another of that name.
 			rest = fmt.Sprintf("Replicated%s('/clickhouse/tables/%s/%s/%s', '%s'%s)", engine, shard, Placeholder, name, replica, args)
-		case "SETTINGS":
-			if rest = withoutSetting(c.rest, "non_replicated_deduplication_window"); rest == "" {
-				continue
-			}
 		}
 		fmt.Fprintf(&b, "\n%s %s", c.word, rest)
 	}
 	return b.String()
-}
-
-// withoutSetting leaves one setting out of a list: what a plain table needs and a
-// replicated one does not know.
-func withoutSetting(list, name string) string {
-	var kept []string
-	for _, one := range splitTop(list, ',') {
-		if one = strings.TrimSpace(one); !strings.HasPrefix(one, name+" ") {
-			kept = append(kept, one)
-		}
-	}
-	return strings.Join(kept, ", ")
 }
 
 func (l Layout) distributed(s *Statement) string {

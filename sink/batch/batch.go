@@ -6,17 +6,13 @@
 //
 // Whatever the edges of the batches, the same records give the same rows; rows are
 // facts with their place in Kafka, or absolute values with a version. So a batch
-// may be inserted again, split or merged without changing what the views show. The
-// token of an insert names it in logs: equal only for equal rows.
+// may be inserted again, split or merged without changing what the views show.
 package batch
 
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"lapwing/schemas/topics"
 )
@@ -102,19 +98,16 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // tableBatch is what one table receives.
 type tableBatch struct {
-	rows    []Row
-	piece   []any // what later rows are cut from
-	content xxhash.Digest
-	ranges  []span // in the order of first appearance
+	rows   []Row
+	piece  []any    // what later rows are cut from
+	places []source // in the order of first appearance
 }
 
-// span is where rows of one topic partition come from; both offsets inclusive.
-type span struct {
-	topic       string
-	partition   int32
-	first, last int64
-	current     int64  // of the record added last
-	place       [2]any // topic and partition, as values of a row
+// source is a topic partition that rows come from.
+type source struct {
+	topic     string
+	partition int32
+	place     [2]any // both as values of a row: boxed once
 }
 
 // New returns an empty batch.
@@ -126,10 +119,7 @@ func New(l Limits) *Batch {
 
 // Reset empties the batch, without keeping rows that a caller may still hold.
 func (b *Batch) Reset() {
-	for i := range b.tables {
-		b.tables[i] = tableBatch{}
-		b.tables[i].content.Reset()
-	}
+	clear(b.tables[:])
 	b.next, b.rows, b.bytes, b.records, b.began = Offsets{}, 0, 0, 0, time.Time{}
 	b.latest, b.values, b.unreadable = map[latestKey]int{}, nil, nil
 }
@@ -192,20 +182,15 @@ func (b *Batch) add(t Table, r *Record, own Row) {
 	copy(row, own)
 	row[n+2], row[n+3] = uint64(r.Offset), r.Generation
 	b.rows++
-	for i := range tb.ranges {
-		if s := &tb.ranges[i]; s.partition == r.Partition && s.topic == r.Topic {
+	for i := range tb.places {
+		if s := &tb.places[i]; s.partition == r.Partition && s.topic == r.Topic {
 			row[n], row[n+1] = s.place[0], s.place[1]
-			if s.current != r.Offset { // the first row of this record
-				s.first, s.last, s.current = min(s.first, r.Offset), max(s.last, r.Offset), r.Offset
-				tb.hash(r)
-			}
 			return
 		}
 	}
-	s := span{r.Topic, r.Partition, r.Offset, r.Offset, r.Offset, [2]any{r.Topic, uint32(r.Partition)}}
+	s := source{r.Topic, r.Partition, [2]any{r.Topic, uint32(r.Partition)}}
 	row[n], row[n+1] = s.place[0], s.place[1]
-	tb.ranges = append(tb.ranges, s)
-	tb.hash(r)
+	tb.places = append(tb.places, s)
 }
 
 // row is another row, of n values. Rows are cut from larger pieces: one piece of memory
@@ -219,16 +204,6 @@ func (tb *tableBatch) row(n int) Row {
 	tb.piece = tb.piece[n:]
 	tb.rows = append(tb.rows, row)
 	return row
-}
-
-func (tb *tableBatch) hash(r *Record) {
-	var num [20]byte
-	_, _ = tb.content.Write(strconv.AppendInt(num[:0], int64(len(r.Key)), 10)) // a Digest never fails
-	_, _ = tb.content.WriteString("\n")
-	_, _ = tb.content.Write(r.Key)
-	_, _ = tb.content.Write(strconv.AppendInt(num[:0], int64(len(r.Value)), 10))
-	_, _ = tb.content.WriteString("\n")
-	_, _ = tb.content.Write(r.Value)
 }
 
 // Empty reports whether nothing was added since Reset.
@@ -271,7 +246,12 @@ func (b *Batch) Due(now time.Time) time.Duration {
 type Insert struct {
 	Table Table
 	Rows  []Row
-	Token string // equal only for equal rows
+}
+
+// First is where the first row was read; an Insert has rows.
+func (in Insert) First() (topic string, partition uint32, offset uint64) {
+	at := in.Rows[0][len(in.Rows[0])-len(place):]
+	return at[0].(string), at[1].(uint32), at[2].(uint64)
 }
 
 // maxInsertRows keeps an insert below the 1,048,449 rows at which ClickHouse splits
@@ -292,11 +272,10 @@ func (b *Batch) Inserts() (all []Insert, unreadable []UnreadableError) {
 		if len(tb.rows) == 0 {
 			continue
 		}
-		token := tb.token(Table(t))
 		for _, g := range generations(tb.rows) {
-			for part, rest := 0, g.rows; len(rest) > 0; part++ {
+			for rest := g.rows; len(rest) > 0; {
 				n := min(len(rest), maxInsertRows)
-				all = append(all, Insert{Table(t), rest[:n:n], fmt.Sprintf("%s/g%d#%d", token, g.generation, part)})
+				all = append(all, Insert{Table(t), rest[:n:n]})
 				rest = rest[n:]
 			}
 		}
@@ -329,12 +308,3 @@ next:
 }
 
 func generationOf(r Row) uint16 { return r[len(r)-1].(uint16) }
-
-// token = table, schema version, ranges, rows, content; Inserts adds generation and part.
-func (tb *tableBatch) token(t Table) string {
-	out := fmt.Appendf(nil, "%s/v%d", t.Name(), SchemaVersion)
-	for _, s := range tb.ranges {
-		out = fmt.Appendf(out, "/%s-%d:%d-%d", s.topic, s.partition, s.first, s.last)
-	}
-	return string(fmt.Appendf(out, "/%d/%016x", len(tb.rows), tb.content.Sum64()))
-}

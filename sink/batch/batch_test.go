@@ -127,47 +127,6 @@ func TestLatestOnly(t *testing.T) {
 	}
 }
 
-// TestTokens: the same records give the same tokens; any other content, order,
-// place, generation or number of rows gives another.
-func TestTokens(t *testing.T) {
-	records := history(1)
-	tokens := func(records []batch.Record) string {
-		b := open()
-		add(b, records)
-		var all []string
-		for _, in := range inserts(t, b) {
-			all = append(all, in.Token)
-		}
-		return strings.Join(all, "\n")
-	}
-	first := tokens(records)
-	if again := tokens(slices.Clone(records)); again != first {
-		t.Fatalf("the same records have other tokens:\n%s\n%s", first, again)
-	}
-	last := len(records) - 3
-	for name, change := range map[string]func(r []batch.Record) []batch.Record{
-		"one record less":  func(r []batch.Record) []batch.Record { return r[:len(r)-1] },
-		"one record twice": func(r []batch.Record) []batch.Record { return append(r, r[1]) },
-		"another content": func(r []batch.Record) []batch.Record {
-			r[1].Value = []byte(strings.Replace(string(r[1].Value), "customer-", "customer_", 1))
-			return r
-		},
-		"another order":     func(r []batch.Record) []batch.Record { r[1].Value, r[2].Value = r[2].Value, r[1].Value; return r },
-		"another partition": func(r []batch.Record) []batch.Record { r[1].Partition = 77; return r },
-		"another offset":    func(r []batch.Record) []batch.Record { r[last].Offset += 1000; return r },
-		"another generation": func(r []batch.Record) []batch.Record {
-			for i := range r {
-				r[i].Generation = 2
-			}
-			return r
-		},
-	} {
-		if tokens(change(slices.Clone(records))) == first {
-			t.Errorf("%s: the tokens are the same", name)
-		}
-	}
-}
-
 // TestLimits: a batch is full by rows, bytes or age, whichever comes first, and not
 // before; markers alone fill it by age, so that their offsets are committed.
 func TestLimits(t *testing.T) {

@@ -25,10 +25,6 @@ const (
 	numTables
 )
 
-// SchemaVersion is part of every token: raise it whenever the rows made from one record
-// change.
-const SchemaVersion = 1
-
 // place names the columns that every row ends with: where it was read.
 var place = []string{"_topic", "_partition", "_offset", "_generation"}
 
@@ -104,5 +100,5 @@ func Refused(in Insert, cause error) Insert {
 	own := len(row) - len(place)
 	value := fmt.Sprint(row[:own]...)
 	out := append(Row{fmt.Sprintf("%s%s: %v", RefusedPrefix, in.Table.Name(), cause), value}, row[own:]...)
-	return Insert{Table: Unreadable, Rows: []Row{out}, Token: Unreadable.Name() + "/" + in.Token}
+	return Insert{Table: Unreadable, Rows: []Row{out}}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"lapwing/sink/batch"
 	"lapwing/sink/compare"
@@ -52,8 +51,6 @@ const maxInsert = 50_000
 
 // insert reads the records again whose rows are lacking, and inserts these.
 func (r *run) insert(ctx context.Context, report *Report) (int64, error) {
-	// A token that no insert has had: in logs a repair is told from what was lost.
-	nonce := fmt.Sprintf("reconcile/%d", time.Now().UnixNano())
 	lacking := map[entryKey]*Entry{}
 	offsets := map[place]map[int64]bool{} // by the smallest cell
 	for i := range report.Entries {
@@ -84,7 +81,7 @@ func (r *run) insert(ctx context.Context, report *Report) (int64, error) {
 		spans := compare.Within(r.scope.read(), cells, compare.Leaf)
 		held := map[batch.Table][]batch.Row{}
 		flush := func(t batch.Table) error {
-			in := batch.Insert{Table: t, Rows: held[t], Token: fmt.Sprintf("%s/%d", nonce, inserted)}
+			in := batch.Insert{Table: t, Rows: held[t]}
 			inserted += int64(len(held[t]))
 			delete(held, t)
 			return r.write(ctx, in)

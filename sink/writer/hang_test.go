@@ -34,7 +34,7 @@ func two(t *testing.T, o *ch.Options, addr string) driver.Conn {
 }
 
 func anUnreadable() batch.Insert {
-	return batch.Insert{Table: batch.Unreadable, Rows: []batch.Row{{"r", "v", "t", uint32(0), uint64(0), uint16(1)}}, Token: "t"}
+	return batch.Insert{Table: batch.Unreadable, Rows: []batch.Row{{"r", "v", "t", uint32(0), uint64(0), uint16(1)}}}
 }
 
 // TestHangsAreEndedAndForgotten: an attempt that hangs, before or behind the rows, ends

@@ -141,9 +141,8 @@ func (w *Writer) Retry(ctx context.Context, what string, attempt func(ctx contex
 // keeps the refused ones as unreadable. Insert calls it again for each half.
 func (w *Writer) split(ctx context.Context, in batch.Insert, cause error) error {
 	if n := len(in.Rows); n > 1 {
-		for i, half := range [][]batch.Row{in.Rows[:n/2], in.Rows[n/2:]} {
-			part := batch.Insert{Table: in.Table, Rows: half, Token: fmt.Sprintf("%s.%d", in.Token, i)}
-			if err := w.Insert(ctx, part); err != nil {
+		for _, half := range [][]batch.Row{in.Rows[:n/2], in.Rows[n/2:]} {
+			if err := w.Insert(ctx, batch.Insert{Table: in.Table, Rows: half}); err != nil {
 				return err
 			}
 		}
@@ -152,11 +151,20 @@ func (w *Writer) split(ctx context.Context, in batch.Insert, cause error) error 
 	if in.Table == batch.Unreadable {
 		return fmt.Errorf("insert into %s: %w", in.Table.Name(), cause)
 	}
-	w.log.Warn("row refused by ClickHouse", zap.String("table", in.Table.Name()), zap.String("token", in.Token), zap.Int32("code", Code(cause)))
+	w.log.Warn("row refused by ClickHouse", append(named(in), zap.Int32("code", Code(cause)))...)
 	if w.hooks.Skipped != nil {
 		w.hooks.Skipped(in.Table, 1)
 	}
 	return w.Insert(ctx, batch.Refused(in, cause))
+}
+
+// named says in a log which insert it was.
+func named(in batch.Insert) []zap.Field {
+	topic, partition, offset := in.First()
+	return []zap.Field{
+		zap.String("table", in.Table.Name()), zap.Int("rows", len(in.Rows)),
+		zap.String("topic", topic), zap.Uint32("partition", partition), zap.Uint64("first_offset", offset),
+	}
 }
 
 // errNoAnswer says that an attempt took longer than it may. Its outcome is unknown.
@@ -187,7 +195,7 @@ func (w *Writer) once(ctx context.Context, in batch.Insert) error {
 			return nil // the answer came on the last moment
 		}
 	case <-late.C:
-		w.log.Error("an insert does not end although it was told to; it is left alone", zap.String("table", in.Table.Name()), zap.String("token", in.Token))
+		w.log.Error("an insert does not end although it was told to; it is left alone", named(in)...)
 	}
 	return context.Cause(attempt)
 }

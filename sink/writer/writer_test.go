@@ -117,7 +117,7 @@ func TestEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	in := batch.Insert{Table: batch.Unreadable, Rows: []batch.Row{{"r", "v", "t", uint32(0), uint64(0), uint16(1)}}, Token: "t"}
+	in := batch.Insert{Table: batch.Unreadable, Rows: []batch.Row{{"r", "v", "t", uint32(0), uint64(0), uint16(1)}}}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := errors.New("partitions are gone")
 	failures := 0
