@@ -46,7 +46,7 @@ func TestExplanationsAgainstOracle(t *testing.T) {
 type explained map[string]int
 
 func explainedAgainstOracle(c *compiledCase, id string, reached explained) string {
-	state, changes, err := stateAt(c.model, id, c.lines[id], c.until)
+	state, changes, campaigns, err := stateAt(c.model, id, c.lines[id], c.until)
 	if err != nil {
 		return err.Error()
 	}
@@ -67,7 +67,7 @@ func explainedAgainstOracle(c *compiledCase, id string, reached explained) strin
 	}
 	k := &checker{c: c, x: x, stands: stands, reached: reached}
 	k.models(state, id)
-	k.came(changes)
+	k.came(changes, campaigns)
 	k.segments()
 	for i := range x.Events {
 		k.event(&x.Events[i])
@@ -76,9 +76,9 @@ func explainedAgainstOracle(c *compiledCase, id string, reached explained) strin
 	return strings.Join(k.wrong, "\n")
 }
 
-// stateAt is a customer's state after a replay, and the last change of each model that
-// came behind all messages.
-func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (*lifecycle.State, map[string]record.Record, error) {
+// stateAt is a customer's state after a replay, the last change of each model that came
+// behind all messages, and the instants at which something came of a campaign there.
+func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.Instant) (*lifecycle.State, map[string]record.Record, map[instant.Instant]bool, error) {
 	var (
 		state   lifecycle.State
 		out     lifecycle.Output
@@ -87,7 +87,7 @@ func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.In
 	decoder := event.NewDecoder(model.Projection(), event.DefaultLimits())
 	for _, line := range lines {
 		if cause := decoder.Decode(line, instant.None, &message); cause != "" {
-			return nil, nil, fmt.Errorf("decode %s: %s", line, cause)
+			return nil, nil, nil, fmt.Errorf("decode %s: %s", line, cause)
 		}
 		if message.Time > until {
 			continue
@@ -99,14 +99,20 @@ func stateAt(model *lifecycle.Model, id string, lines [][]byte, until instant.In
 	}
 	before := len(out.Records)
 	model.Finish(&state, id, until, &out)
-	changes := map[string]record.Record{}
+	changes, campaigns := map[string]record.Record{}, map[instant.Instant]bool{}
 	if model.Definition().Lateness > 0 { // messages come at the end, too
-		return &state, changes, nil
+		return &state, changes, campaigns, nil
 	}
 	for _, r := range out.Records[before:] {
-		changes[r.Model] = r
+		switch r.Kind {
+		case record.StageChange:
+			changes[r.Model] = r
+		case record.Assignment, record.Conversion:
+			campaigns[r.EffectiveAt] = true
+		default:
+		}
 	}
-	return &state, changes, nil
+	return &state, changes, campaigns, nil
 }
 
 // checker compares one explanation with the oracle.
@@ -146,7 +152,7 @@ func (k *checker) models(state *lifecycle.State, id string) {
 }
 
 // came: what comes by itself, behind all messages, is told to have come by time.
-func (k *checker) came(changes map[string]record.Record) {
+func (k *checker) came(changes map[string]record.Record, campaigns map[instant.Instant]bool) {
 	for _, m := range k.x.Models {
 		last, ok := changes[m.Model]
 		if !ok {
@@ -155,8 +161,8 @@ func (k *checker) came(changes map[string]record.Record) {
 		if last.EffectiveAt != m.Since.Instant() {
 			k.bad("model %s: since %s, the last change is of %s", m.Model, m.Since.Instant(), last.EffectiveAt)
 		}
-		if len(k.c.def.Campaigns) > 0 && len(m.Came.Time) == 0 {
-			continue // a state does not keep when a campaign converted: it may have been then
+		if campaigns[last.EffectiveAt] && len(m.Came.Time) == 0 {
+			continue // by assigned() or converted(): a state does not keep when that was
 		}
 		k.reached["came by time"]++
 		if len(m.Came.Time) == 0 {

@@ -178,24 +178,25 @@ func (n *tally) check(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		n    int
+		want int
 	}{
-		{"cause event", n.Events},
-		{"cause deadline", n.Deadlines},
-		{"cause late_event", n.Late},
-		{"cause expired", n.Expired},
-		{"segment entered", n.Entered},
-		{"segment left", n.Left},
-		{"backfill", n.Backfill},
-		{"next_stage", n.Next},
-		{"profiles", n.Profiles},
-		{"assignments", n.Assigned},
-		{"assignments to the holdout", n.Holdout},
-		{"further rounds", n.Again},
-		{"conversions", n.Converted},
-		{"conversions after the first", 10 * n.Corrected}, // they take a refund, or a further round, at the right time
-		{"conversions with a value", n.Worth},
+		{"cause event", n.Events, 30},
+		{"cause deadline", n.Deadlines, 30},
+		{"cause late_event", n.Late, 30},
+		{"cause expired", n.Expired, 30},
+		{"segment entered", n.Entered, 30},
+		{"segment left", n.Left, 30},
+		{"backfill", n.Backfill, 30},
+		{"next_stage", n.Next, 30},
+		{"profiles", n.Profiles, 30},
+		{"assignments", n.Assigned, 30},
+		{"assignments to the holdout", n.Holdout, 30},
+		{"further rounds", n.Again, 30},
+		{"conversions", n.Converted, 30},
+		{"conversions after the first", n.Corrected, 3}, // they take a refund, or a further round, at the right time
+		{"conversions with a value", n.Worth, 30},
 	} {
-		if c.n < 30 {
+		if c.n < c.want {
 			t.Errorf("the cases reached %q only %d times: the generator has gone blind", c.what, c.n)
 		}
 	}
