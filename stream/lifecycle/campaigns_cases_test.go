@@ -119,6 +119,15 @@ var campaignCases = []campaignCase{
 		want:      []string{"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR sequence 1 by deadline"},
 	},
 	{
+		name:      "total: nor does a refund of what came late",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 01:00 order total=10 order_id=1; 03:00 page; 01:30 order total=7 order_id=2; 04:00 refund order_id=2 total=3; 05:00 refund order_id=1 total=1",
+		want: []string{
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR sequence 1 by deadline",
+			"05:00:00 converted c/g round 1 a value 9 EUR sequence 2 by event",
+		},
+	},
+	{
 		name:      "when: true at assignment, it has to become false first",
 		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, when: "seen('visit', '1h')", within: 3h}]}`,
 		steps:     "00:00 page; 00:30 page; 02:00 page; 02:30 page",
