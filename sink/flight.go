@@ -31,11 +31,12 @@ func newTenure(ctx context.Context) *tenure {
 
 // sent is a batch on its way into ClickHouse.
 type sent struct {
+	tenure *tenure
 	batch  *batch.Batch
 	size   batch.Size
 	began  time.Time // when its first record was read
 	weight int64     // of the slots
-	prev   *sent     // whose offsets are committed first; nil if none is on its way
+	prev   *sent     // of the same tenure, whose offsets are committed first; nil if none is on its way
 	done   chan struct{}
 	ok     bool // written and committed; set before done is closed
 }
@@ -55,7 +56,9 @@ func (f *flight) add(x *sent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x.prev = nil
-	if n := len(f.all); n > 0 {
+	// Who still ends in a former tenure commits nothing any more: to wait for it, and to be
+	// dropped with it, would leave this one and all that overlap uncommitted.
+	if n := len(f.all); n > 0 && f.all[n-1].tenure == x.tenure {
 		x.prev = f.all[n-1]
 	}
 	f.all = append(f.all, x)
@@ -143,7 +146,7 @@ const handOver = 5 * time.Second
 // send has a batch inserted beside those that are on their way, once there is room for
 // it. It returns errLost if the partitions are taken away before that.
 func (s *Sink) send(t *tenure, client *kgo.Client, work *errgroup.Group, b *batch.Batch) error {
-	x := &sent{batch: b, size: b.Size(), began: b.Began(), weight: s.weight(b.Size().Bytes), done: make(chan struct{})}
+	x := &sent{tenure: t, batch: b, size: b.Size(), began: b.Began(), weight: s.weight(b.Size().Bytes), done: make(chan struct{})}
 	if !s.slots.TryAcquire(x.weight) {
 		// ClickHouse may be away for hours, the group's patience ends after a minute.
 		client.AllowRebalance()
@@ -206,7 +209,7 @@ func (s *Sink) bring(t *tenure, client *kgo.Client, x *sent) error {
 		case <-t.ctx.Done():
 		}
 		if t.ctx.Err() == nil && !x.prev.ok {
-			return errLost // it says itself why
+			return errLost // the sink ends; the other says why
 		}
 		x.prev = nil // a chain of all batches would keep them all
 	}
