@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +191,9 @@ func TestCluster(t *testing.T) {
 	golden(t, "testdata/cluster.sql", b.String())
 }
 
+// selected is where that begins.
+var selected = regexp.MustCompile(`(?m)^AS (SELECT|WITH)`)
+
 // shorter leaves out columns, and what a view selects.
 func shorter(sql string) string {
 	if strings.HasPrefix(sql, "ALTER") {
@@ -205,8 +209,8 @@ func shorter(sql string) string {
 		}
 		rest = strings.Join(append([]string{"(", "    …"}, append(kept, ")\n"+after)...), "\n")
 	}
-	if at := strings.Index(rest, "AS SELECT"); at >= 0 {
-		rest = rest[:at] + "AS SELECT …"
+	if at := selected.FindStringIndex(rest); at != nil {
+		rest = rest[:at[0]] + "AS SELECT …"
 	}
 	return head + "\n" + rest
 }
