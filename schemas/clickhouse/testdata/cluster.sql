@@ -108,7 +108,7 @@ CREATE TABLE IF NOT EXISTS lapwing.activity_log_local ON CLUSTER 'main'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/activity_log_local', '{replica}', _version)
 PARTITION BY _generation
 ORDER BY (_generation, toDate32(event_time), event, customer_id, event_time, _topic, _partition, _offset)
-SETTINGS deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
+SETTINGS min_bytes_for_wide_part = 67108864, deduplicate_merge_projection_mode = 'rebuild', lightweight_mutation_projection_mode = 'rebuild'
 COMMENT 'Accepted messages as read from Kafka, repeats included: query activity instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.activity_log ON CLUSTER 'main'
