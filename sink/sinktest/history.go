@@ -291,7 +291,7 @@ func (h *History) Period(t instant.Instant, grain record.Grain) time.Time {
 		d = 1
 	case record.Day:
 	}
-	return time.Date(y, m, d, 0, 0, 0, 0, h.Zone)
+	return instant.StartOfDay(y, m, d, h.Zone)
 }
 
 // aggregate counts the orders as the stream would.

@@ -95,6 +95,28 @@ event month 1997-02-28T23:00:00Z purchasevalue/new>  1 20
 	}
 }
 
+// TestPeriodsAreOfTheirOwnDates: the start of a day, week or month lies in it, also where
+// clocks are put forward at midnight, so that date has no 00:00.
+func TestPeriodsAreOfTheirOwnDates(t *testing.T) {
+	for zone, date := range map[string]string{"America/Santiago": "2025-09-07", "Africa/Cairo": "2025-04-25", "America/Asuncion": "2023-10-01"} {
+		d := def(zone)
+		noon, err := time.ParseInLocation(time.DateTime, date+" 12:00:00", d.Zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		totals := aggregate.New(d, 0)
+		totals.Add(bought(noon.UTC().Format(time.RFC3339), 1_0000, ""))
+		starts := map[record.Grain]string{record.Day: date}
+		starts[record.Week] = noon.AddDate(0, 0, -(int(noon.Weekday())+6)%7).Format(time.DateOnly)
+		starts[record.Month] = date[:8] + "01"
+		for _, a := range totals.Changed() {
+			if want := starts[a.Grain]; want != "" && a.Period.Time().In(d.Zone).Format(time.DateOnly) != want {
+				t.Errorf("%s: the %s of %s begins at %v", zone, a.Grain, date, a.Period.Time().In(d.Zone))
+			}
+		}
+	}
+}
+
 // A refund takes its value off at the refunded occurrence's time, and counts nothing;
 // an occurrence without a number counts, but has no part in the sum.
 func TestRefundsAndMissingValues(t *testing.T) {

@@ -66,13 +66,12 @@ func byTheWords(facts []*record.Activity, zone *time.Location) map[string]*total
 	all := map[string]*total{}
 	add := func(at instant.Instant, count int64, sum, squares *big.Int, measure, event, model, stage, segment, platform string) {
 		local := at.Time().In(zone)
-		day := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, zone)
-		week := day
-		for week.Weekday() != time.Monday {
-			week = week.AddDate(0, 0, -1)
-		}
+		y, m, d := local.Date()
+		sinceMonday := (int(local.Weekday()) + 6) % 7
 		hour := local.Add(-time.Duration(local.Minute()) * time.Minute)
-		for grain, period := range map[string]time.Time{"hour": hour, "day": day, "week": week, "month": day.AddDate(0, 0, 1-day.Day())} {
+		for grain, period := range map[string]time.Time{
+			"hour": hour, "day": instant.StartOfDay(y, m, d, zone), "week": instant.StartOfDay(y, m, d-sinceMonday, zone), "month": instant.StartOfDay(y, m, 1, zone),
+		} {
 			key := strings.Join([]string{measure, grain, instant.Of(period).String(), event, model, stage, segment, platform}, "/")
 			if all[key] == nil {
 				all[key] = new(total)

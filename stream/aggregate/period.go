@@ -32,9 +32,9 @@ func (t *Totals) periodsOf(at instant.Instant) [len(grains)]instant.Instant {
 	intoHour := time.Duration(local.Minute())*time.Minute + time.Duration(local.Second())*time.Second
 	p := [len(grains)]instant.Instant{
 		instant.Of(local.Add(-intoHour)),
-		instant.Of(time.Date(y, m, d, 0, 0, 0, 0, t.zone)),
-		instant.Of(time.Date(y, m, d-sinceMonday, 0, 0, 0, 0, t.zone)),
-		instant.Of(time.Date(y, m, 1, 0, 0, 0, 0, t.zone)),
+		instant.Of(instant.StartOfDay(y, m, d, t.zone)),
+		instant.Of(instant.StartOfDay(y, m, d-sinceMonday, t.zone)),
+		instant.Of(instant.StartOfDay(y, m, 1, t.zone)),
 	}
 	t.periods[q] = p
 	return p
