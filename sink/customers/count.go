@@ -34,7 +34,8 @@ var periodStarts = map[string]string{ //nolint:gochecknoglobals // a constant
 
 // statement counts a span. A message counts its customer once for all, once for each
 // event it is an occurrence of, and each of these once more by the stage that the
-// customer was in just before, in each model.
+// customer was in just before, in each model. A date becomes an instant as a Date32: a
+// text of a midnight that clocks leave out would be read as 23:00 of the day before.
 const statement = `
 INSERT INTO {{db}}.customers_log (definition, lane, grain, period, event, model, stage, count, _topic, _partition, _offset, _generation)
 SELECT @definition, @lane, @grain, period, event, place.1, place.2, uniqExact(customer_id), @topic, @lane, @last, @generation
@@ -48,7 +49,7 @@ FROM
         arrayJoin(arrayPushFront(arrayMap((m, s) -> (toString(m), s), mapKeys(stages), mapValues(stages)), ('', ''))) AS place
     FROM {{db}}.activity_log
     WHERE _generation = @generation AND _topic = @topic AND _partition = @lane AND _offset <= @last AND NOT too_late
-        AND event_time >= toDateTime64(@from, 3, @zone) AND event_time < toDateTime64(@to, 3, @zone)
+        AND event_time >= toDateTime64(toDate32(@from), 3, @zone) AND event_time < toDateTime64(toDate32(@to), 3, @zone)
 )
 GROUP BY period, event, place`
 

@@ -34,9 +34,9 @@ const topic = "lapwing.activity"
 
 // messages is a lane's activity: few customers, days around the ends of weeks, months and
 // summer time, within the 35 days of hours, some of it too late.
-func messages(rng *rand.Rand, lane int32, zone *time.Location, n int) (all []batch.Record, facts []record.Activity) {
+func messages(rng *rand.Rand, lane int32, zone *time.Location, month time.Month, days []int, n int) (all []batch.Record, facts []record.Activity) {
 	for offset := range n {
-		day := time.Date(1997, time.March, []int{0, 1, 2, 3, 29, 30, 31}[rng.IntN(7)], rng.IntN(24), 15*rng.IntN(4), rng.IntN(2)*59, rng.IntN(2)*999e6, zone)
+		day := time.Date(1997, month, days[rng.IntN(len(days))], []int{0, 1, 9, 23}[rng.IntN(4)], 15*rng.IntN(4), rng.IntN(2)*59, rng.IntN(2)*999e6, zone)
 		a := record.Activity{
 			CustomerID: fmt.Sprintf("customer-%d-%d", lane, rng.IntN(6)), EventTime: instant.Of(day), Type: "track", Event: "Any",
 			SessionStart: instant.Of(day), TooLate: rng.IntN(8) == 0,
@@ -65,11 +65,8 @@ func byHand(facts []record.Activity, lane int32, zone *time.Location) map[string
 			continue
 		}
 		local := a.EventTime.Time().In(zone)
-		day := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, zone)
-		week := day
-		for week.Weekday() != time.Monday {
-			week = week.AddDate(0, 0, -1)
-		}
+		y, m, d := local.Date()
+		sinceMonday := (int(local.Weekday()) + 6) % 7
 		// The hour by the clock on the wall, also in zones that are not whole hours off.
 		hour := local.Add(-time.Duration(local.Minute())*time.Minute - time.Duration(local.Second())*time.Second - time.Duration(local.Nanosecond()))
 		events := []string{""}
@@ -78,7 +75,9 @@ func byHand(facts []record.Activity, lane int32, zone *time.Location) map[string
 				events = append(events, o.Event)
 			}
 		}
-		for grain, at := range map[string]time.Time{"hour": hour, "day": day, "week": week, "month": day.AddDate(0, 0, 1-day.Day())} {
+		for grain, at := range map[string]time.Time{
+			"hour": hour, "day": instant.StartOfDay(y, m, d, zone), "week": instant.StartOfDay(y, m, d-sinceMonday, zone), "month": instant.StartOfDay(y, m, 1, zone),
+		} {
 			for _, event := range events {
 				for _, s := range append([]record.StageAt{{}}, a.Stages...) {
 					key := fmt.Sprintf("%d %s %s %s/%s/%s", lane, grain, at.UTC().Format("2006-01-02 15:04:05"), event, s.Model, s.Stage)
@@ -104,9 +103,19 @@ func byHand(facts []record.Activity, lane int32, zone *time.Location) map[string
 func TestCustomersAgainstCountingByHand(t *testing.T) {
 	server := embeddedtest.ClickHouseForTest(t)
 	ctx := context.Background()
-	for seed, name := range []string{"Europe/Berlin", "Asia/Kathmandu"} {
-		t.Run(name, func(t *testing.T) {
-			zone, err := time.LoadLocation(name)
+	endOfMarch := []int{0, 1, 2, 3, 29, 30, 31}
+	for seed, at := range []struct {
+		zone  string
+		month time.Month
+		days  []int
+	}{
+		{"Europe/Berlin", time.March, endOfMarch},
+		{"Asia/Kathmandu", time.March, endOfMarch},
+		{"America/Santiago", time.October, []int{10, 11, 12, 13}}, // the 12th has no midnight
+		{"Asia/Amman", time.September, []int{17, 18, 19, 20}},     // the 19th has two
+	} {
+		t.Run(at.zone, func(t *testing.T) {
+			zone, err := time.LoadLocation(at.zone)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,14 +125,14 @@ func TestCustomersAgainstCountingByHand(t *testing.T) {
 			if n, err := counter.Count(ctx, 0, 10); n != 0 || err != nil {
 				t.Fatalf("without a definition: %d, %v", n, err)
 			}
-			definition := fmt.Sprintf(`{"name":"shop","version":1,"activated_at":"1997-01-01T00:00:00Z","timezone":%q,"models":[],"segments":[]}`, name)
+			definition := fmt.Sprintf(`{"name":"shop","version":1,"activated_at":"1997-01-01T00:00:00Z","timezone":%q,"models":[],"segments":[]}`, at.zone)
 			if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: []byte(definition)}}); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]int{}
 			for lane := range int32(2) {
-				all, facts := messages(rng, lane, zone, 160)
-				bounds := []int{0, 40, 41, 110, 150}
+				all, facts := messages(rng, lane, zone, at.month, at.days, 160)
+				bounds := []int{0, 40, 41, 148, 149, 150} // at last one message at a time: of a day alone
 				for i, to := range bounds[1:] {
 					part := slices.Clone(all[bounds[i]:to])
 					for _, r := range all[:to] { // some once more
