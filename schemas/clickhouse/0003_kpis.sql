@@ -7,7 +7,9 @@
 -- population at the end = population at the start + entered - left.
 --
 -- Population and flow are sums of the totals that the stream keeps: they read a few rows
--- per period, however many customers there are.
+-- per period, however many customers there are. Of a total, the period is the date half a
+-- day after its start: so it stays what it was when a later version of the definition has
+-- another time zone, in which the start may lie on the date before.
 --
 -- "Now" is kpi_clock, the greatest instant in the data, never the wall clock: the
 -- views are as right about the past as about today.
@@ -352,7 +354,7 @@ AS SELECT
     CAST(multiIf(c.grain = 'day', period + 1, c.grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
 FROM
 (
-    SELECT model, grain, toDate32(starts_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date, from_stage, to_stage, cause, changes
+    SELECT model, grain, toDate32(starts_at + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date, from_stage, to_stage, cause, changes
     FROM {{db}}.period_transitions
     WHERE grain IN ('day', 'week', 'month')
 ) AS c
@@ -445,7 +447,10 @@ FROM
             SELECT
                 model,
                 toString(grain) AS grain,
-                toDate32(starts_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
+                -- Not before the first of the periods, which are those of the zone that is live.
+                greatest(
+                    toDate32(starts_at + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))),
+                    assumeNotNull((SELECT mapFromArrays(groupArray(f.grain), groupArray(f.first)) FROM (SELECT grain, min(period) AS first FROM {{db}}.kpi_periods GROUP BY grain) AS f))[grain]) AS period,
                 stage,
                 sum(changes * into) AS entered,
                 sum(changes * out) AS left
@@ -854,7 +859,7 @@ FROM
             SELECT
                 toString(a.model) AS of_model,
                 toString(a.grain) AS grain,
-                toDate32(a.period, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
+                toDate32(a.period + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
                 a.event AS event,
                 toString(a.stage) AS of_stage,
                 sum(a.count) AS n,

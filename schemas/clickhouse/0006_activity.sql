@@ -81,7 +81,7 @@ FROM
         CAST(a.measure, 'String') AS measure,
         CAST(a.model, 'String') AS of_model,
         CAST(a.grain, 'String') AS grain,
-        toDate32(a.period, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
+        toDate32(a.period + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
         CAST(a.event, 'String') AS event,
         CAST(a.stage, 'String') AS of_stage,
         CAST(a.platform, 'String') AS platform,

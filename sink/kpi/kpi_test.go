@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 // in which the records arrive, how they are cut into inserts, and how often.
 func TestViewsAgainstOracle(t *testing.T) {
 	server := embeddedtest.ClickHouseForTest(t)
-	zones := []string{"Europe/Berlin", "Asia/Kathmandu", "UTC"}
+	zones := []string{"Europe/Berlin", "Asia/Kathmandu", "America/Havana"} // the last has no midnight on 6 April
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			zone, err := time.LoadLocation(zones[seed])

@@ -57,11 +57,11 @@ func newOracle(h *sinktest.History) *oracle {
 func next(at time.Time, g record.Grain) time.Time {
 	switch g {
 	case record.Day:
-		return at.AddDate(0, 0, 1)
+		return instant.StartOfDay(at.Year(), at.Month(), at.Day()+1, at.Location())
 	case record.Week:
-		return at.AddDate(0, 0, 7)
+		return instant.StartOfDay(at.Year(), at.Month(), at.Day()+7, at.Location())
 	default:
-		return at.AddDate(0, 1, 0)
+		return instant.StartOfDay(at.Year(), at.Month()+1, 1, at.Location())
 	}
 }
 
