@@ -50,6 +50,11 @@ type RetainConfig struct {
 	Exposures time.Duration `yaml:"exposures"`
 }
 
+// MinActivity is the shortest time for which activity may be kept: a month, and a day and
+// more for its last messages to come. What comes later into a period that has begun to be
+// forgotten is not counted among its customers.
+const MinActivity = 33 * 24 * time.Hour
+
 // tables are the retentions by table.
 func (c RetainConfig) tables() []migrate.Retention {
 	return []migrate.Retention{
@@ -128,9 +133,9 @@ func (c Config) Validate() error {
 	bad(c.Reconcile.Every >= 0, "reconcile.every", c.Reconcile.Every, "0, which is never, or more")
 	bad(c.Reconcile.RowsPerSecond >= 1, "reconcile.rows_per_second", c.Reconcile.RowsPerSecond, "at least 1")
 	bad(c.Customers.Every == 0 || c.Customers.Every >= time.Second && c.Customers.Every <= 24*time.Hour, "customers.every", c.Customers.Every, "0, or 1s to 24h")
-	for field, keep := range map[string]time.Duration{"activity": c.Retain.Activity, "exposures": c.Retain.Exposures} {
+	for field, r := range map[string]struct{ keep, least time.Duration }{"activity": {c.Retain.Activity, MinActivity}, "exposures": {c.Retain.Exposures, 0}} {
 		const day = 24 * time.Hour
-		bad(keep >= 0 && keep%day == 0, "retain."+field, keep, "whole days, such as 9600h, or 0")
+		bad(r.keep == 0 || r.keep > 0 && r.keep >= r.least && r.keep%day == 0, "retain."+field, r.keep, fmt.Sprintf("0, or whole days, such as 9600h, and at least %s", max(r.least, day)))
 	}
 	if err := c.Layout().Check(); err != nil {
 		problems = append(problems, fmt.Errorf("sink.database: %w", err))

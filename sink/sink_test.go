@@ -291,6 +291,13 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 	if err := sink.Default().Validate(); err != nil {
 		t.Errorf("the default is refused: %v", err)
 	}
+	for keep, fits := range map[time.Duration]bool{0: true, sink.MinActivity: true, sink.MinActivity - 24*time.Hour: false, -sink.MinActivity: false} {
+		short := sink.Default()
+		short.Retain.Activity = keep
+		if err := short.Validate(); (err == nil) != fits {
+			t.Errorf("activity kept for %s: %v", keep, err)
+		}
+	}
 	if _, err := sink.New(sink.Default(), sink.Deps{}); err == nil {
 		t.Error("a sink without dependencies was made")
 	}

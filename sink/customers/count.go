@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	schema "lapwing/schemas/clickhouse"
+	"lapwing/sink/compare"
 )
 
 // Counter counts the customers of one generation.
@@ -73,7 +75,11 @@ func (c *Counter) Count(ctx context.Context, lane int32, nextOffset int64) (int,
 		clickhouse.Named("definition", name), clickhouse.Named("lane", uint32(lane)), clickhouse.Named("zone", zone), clickhouse.Named("topic", c.Topic),
 		clickhouse.Named("last", uint64(nextOffset-1)), clickhouse.Named("generation", c.Generation),
 	}
-	plan := Plan(days, newest.Add(-HoursFor))
+	kept, err := c.kept(ctx)
+	if err != nil {
+		return 0, err
+	}
+	plan := slices.DeleteFunc(Plan(days, newest.Add(-HoursFor)), func(s Span) bool { return s.From.Before(kept) })
 	for _, s := range plan {
 		query := strings.NewReplacer("{{period}}", strings.ReplaceAll(periodStarts[s.Grain], "zone", "@zone")).Replace(statement)
 		with := append(args[:len(args):len(args)],
@@ -104,6 +110,35 @@ WHERE _generation = @generation ORDER BY activated_at DESC, version DESC LIMIT 1
 		return "", "", fmt.Errorf("read the definition: %w", err)
 	}
 	return name, zone, nil
+}
+
+// kept is the day from which on activity is whole, whatever its TTL is: a period that began
+// before has lost messages, or will while they are counted. It stays as it was counted.
+func (c *Counter) kept(ctx context.Context) (day time.Time, err error) {
+	rows, err := c.Conn.Query(ctx, `SELECT engine_full, now() FROM system.tables WHERE database = @database AND name IN @names`,
+		clickhouse.Named("database", c.Database), clickhouse.Named("names", []string{"activity_log", "activity_log" + schema.LocalSuffix}))
+	if err != nil {
+		return day, fmt.Errorf("ask for how long activity is kept: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var engine string
+		var now time.Time
+		if err := rows.Scan(&engine, &now); err != nil {
+			return day, fmt.Errorf("read for how long activity is kept: %w", err)
+		}
+		expiry, err := compare.ParseExpiry(engine)
+		if err != nil {
+			return day, fmt.Errorf("for how long activity is kept is not understood: %w", err)
+		}
+		if expiry != (compare.Expiry{}) {
+			day = expiry.Kept(now)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return day, fmt.Errorf("read for how long activity is kept: %w", err)
+	}
+	return day, nil
 }
 
 // counted is the next offset up to which the lane has been counted.

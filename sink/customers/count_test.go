@@ -196,3 +196,46 @@ func TestCustomersAgainstCountingByHand(t *testing.T) {
 		})
 	}
 }
+
+// TestForgottenIsNotCountedAnew: a message that comes late, into a period of which the
+// table has begun to forget messages, leaves its count as it was.
+func TestForgottenIsNotCountedAnew(t *testing.T) {
+	ctx := context.Background()
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "forgotten")
+	counter := &customers.Counter{Conn: d.Conn, Database: d.Name, Generation: 1, Topic: topic}
+	message := func(offset int64, customer string, days int) batch.Record {
+		at := instant.Of(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days).Add(12 * time.Hour))
+		a := record.Activity{CustomerID: customer, EventTime: at, Type: "track", Event: "Any", SessionStart: at}
+		return batch.Record{Topic: topic, Name: "activity", Offset: offset, Generation: 1, Key: []byte(customer), Value: a.AppendJSON(nil)}
+	}
+	definition := `{"name":"shop","version":1,"activated_at":"1997-01-01T00:00:00Z","timezone":"UTC","models":[],"segments":[]}`
+	if err := d.Insert(ctx, []batch.Record{
+		{Topic: "lapwing.definitions", Name: "definitions", Generation: 1, Key: []byte("shop"), Value: []byte(definition)},
+		message(0, "a", 100), message(1, "b", 100), message(2, "a", 3), message(3, "b", 3),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	counts := func(next int64) string {
+		t.Helper()
+		if _, err := counter.Count(ctx, 0, next); err != nil {
+			t.Fatal(err)
+		}
+		text, err := d.Text(ctx, "SELECT grain, period < now() - toIntervalDay(50) AS old, count FROM forgotten.aggregates WHERE measure = 'customers' AND grain = 'day' ORDER BY period")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if got, want := counts(4), "('day',1,2)\n('day',0,2)\n"; got != want {
+		t.Fatalf("counted %q, want %q", got, want)
+	}
+	if err := d.Conn.Exec(ctx, "ALTER TABLE forgotten.activity_log MODIFY TTL toDateTime(event_time) + toIntervalDay(90)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Insert(ctx, []batch.Record{message(4, "c", 100), message(5, "c", 3)}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := counts(6), "('day',1,2)\n('day',0,3)\n"; got != want {
+		t.Errorf("after the table forgot some, counted %q, want %q", got, want)
+	}
+}
