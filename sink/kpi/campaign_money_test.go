@@ -94,7 +94,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 				continue
 			}
 			w["buyers"], w["revenue"], w["holdout_buyers"], w["holdout_revenue"], w["currency"] = x.converted, x.sum, y.converted, y.sum, "EUR"
-			w["without_rate"] = x.unrated + y.unrated
+			w["conversions"], w["without_rate"] = x.conversions, x.unrated+y.unrated
 			w["revenue_per_assigned"], w["holdout_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
 			revenue = append(revenue, w)
 		}
@@ -376,7 +376,7 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 		w["orders"], w["average_order_value"] = nil, nil
 		if g.Value == "first" {
 			sum, _ := s.treated.sum.Float64()
-			w["orders"], w["average_order_value"] = s.treated.converted, over(sum, s.treated.converted)
+			w["orders"], w["average_order_value"] = s.treated.conversions, over(sum, float64(s.treated.conversions))
 		}
 		messages, cost, known := 0, 0.0, c.Cost.Currency != ""
 		amount, _ := decimal.Parse([]byte(c.Cost.Amount))
