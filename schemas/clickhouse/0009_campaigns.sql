@@ -1483,7 +1483,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_return
     roas Nullable(Float64) COMMENT 'revenue_lift / cost.',
     margin Nullable(Float64) COMMENT 'Share of revenue that is kept; null if the campaign names none.',
     roi Nullable(Float64) COMMENT '(revenue_lift * margin - cost) / cost; null without a margin.',
-    attributed_revenue Float64 COMMENT 'Revenue of the orders whose last touch was the campaign, of all events.',
+    attributed_revenue Float64 COMMENT 'Revenue of the orders whose last touch was the campaign, of the event of the goal: an order may count as several events.',
     attributed_roas Nullable(Float64) COMMENT 'attributed_revenue / cost: what a last touch takes for itself, not what was caused.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: their messages cost already, their revenue does not count yet.',
     verdict String COMMENT 'As in kpi_campaign_revenue, for all variants together.'
@@ -1522,11 +1522,11 @@ LEFT JOIN {{db}}.campaigns AS p ON p.campaign = t.campaign
 LEFT JOIN {{db}}.campaign_costs AS c ON c.campaign = t.campaign
 LEFT JOIN
 (
-    SELECT assumeNotNull(campaign) AS campaign, sum(revenue) AS revenue
+    SELECT assumeNotNull(campaign) AS campaign, event, sum(revenue) AS revenue
     FROM {{db}}.kpi_attributed_revenue
     WHERE grain = 'month' AND attribution = 'last touch' AND campaign IS NOT NULL
-    GROUP BY campaign
-) AS a ON a.campaign = t.campaign
+    GROUP BY campaign, event
+) AS a ON a.campaign = t.campaign AND a.event = g.event
 SETTINGS join_use_nulls = 0
 COMMENT 'Return of each campaign: revenue lift over the holdout scaled to the treated, cost, ROAS and ROI.';
 

@@ -294,6 +294,7 @@ func (o *campaignOracle) observed(t *testing.T, d *sinktest.Database) {
 }
 
 func (o *campaignOracle) attribution(t *testing.T, d *sinktest.Database) {
+	o.attributed = map[[2]string]*big.Rat{}
 	type key struct{ attribution, period, event, campaign, channel string }
 	orders, unrated, revenue := map[key]int{}, map[key]int{}, map[key]*big.Rat{}
 	total := new(big.Rat)
@@ -336,6 +337,12 @@ func (o *campaignOracle) attribution(t *testing.T, d *sinktest.Database) {
 			}
 			orders[k]++
 			revenue[k].Add(revenue[k], worth)
+			if touches := [2]string{k.campaign, k.event}; attribution == "last touch" {
+				if o.attributed[touches] == nil {
+					o.attributed[touches] = new(big.Rat)
+				}
+				o.attributed[touches].Add(o.attributed[touches], worth)
+			}
 			if !ok {
 				unrated[k]++
 			}
@@ -397,6 +404,11 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 		f, _ := worth.Float64()
 		known, cost = known && ok, cost+f
 		w["messages"], w["cost"] = messages, orNil(known, cost)
+		attributed := 0.0
+		if sum := o.attributed[[2]string{c.Name, g.Event}]; sum != nil {
+			attributed, _ = sum.Float64()
+		}
+		w["attributed_revenue"], w["attributed_roas"] = attributed, orNil(known, attributed/cost)
 		w["roas"], w["roi"], w["margin"] = orNil(known && fine, lift/cost), nil, nil
 		if margin, ok := map[string]float64{"0.4": 0.4, "0.25": 0.25}[c.Margin]; ok {
 			w["margin"], w["roi"] = margin, orNil(known && fine, (lift*margin-cost)/cost)

@@ -25,6 +25,8 @@ type campaignOracle struct {
 	assigned map[string]map[string][]*record.Record
 	counts   map[string]map[instant.Instant]*record.Record
 	touches  map[string][]touch // by customer
+	// attributed is the revenue by last touch, by campaign and event; attribution counts it.
+	attributed map[[2]string]*big.Rat
 }
 
 type touch struct {

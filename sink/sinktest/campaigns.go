@@ -93,6 +93,7 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 	bought := Goal{Name: "bought", Event: "purchase", WithinMS: 14 * days, Value: "total"}
 	first := Goal{Name: "first", Event: "purchase", WithinMS: 7 * days, Value: "first"}
 	moved := Goal{Name: "moved_up", When: "in_stage('value', 'active')", WithinMS: 30 * days}
+	booked := Goal{Name: "booked", Event: "booking", WithinMS: 7 * days, Value: "first"}
 	sessions := Goal{Name: "sessions", Event: "session", WithinMS: 14 * days, Baseline: true}
 	factors := func(values ...string) (all []Property) {
 		for pair := range slices.Chunk(values, 2) {
@@ -111,7 +112,7 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 			Cost:     Cost{Per: "delivered", Amount: "0.002", Fixed: "5", Currency: "EUR"}, End: "2026-02-01T00:00:00Z",
 		},
 		{
-			Name: "welcome", Goals: []Goal{first, moved}, Margin: "", Journey: "back", Step: "two", Cost: Cost{Per: "sent", Amount: "0.1", Fixed: "1", Currency: "USD"},
+			Name: "welcome", Goals: []Goal{first, booked, moved}, Margin: "", Journey: "back", Step: "two", Cost: Cost{Per: "sent", Amount: "0.1", Fixed: "1", Currency: "USD"},
 			Variants: []Variant{{"only", 1, []Property{}}},
 		},
 		{
