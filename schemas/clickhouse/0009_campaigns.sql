@@ -69,7 +69,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_assigned
     by String COMMENT 'Whom the row is about: everyone assigned, those in a stage at the assignment, or those in a segment.',
     model String COMMENT 'Stage model, if by is stage; else empty.',
     target String COMMENT 'The stage or segment held at the assignment; empty for everyone.',
-    arm String COMMENT 'Variant; empty for the holdout.',
+    arm String COMMENT 'Variant; empty for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     assigned UInt64 COMMENT 'Customers assigned whose window has closed.',
     open UInt64 COMMENT 'Customers assigned whose window is still open; not in assigned.',
@@ -153,7 +153,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_converted
     by String COMMENT 'Whom the row is about: everyone assigned, those in a stage at the assignment, or those in a segment.',
     model String COMMENT 'Stage model, if by is stage; else empty.',
     target String COMMENT 'The stage or segment held at the assignment; empty for everyone.',
-    arm String COMMENT 'Variant; empty for the holdout.',
+    arm String COMMENT 'Variant; empty for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     converted UInt64 COMMENT 'Customers whose window has closed, with at least one conversion.',
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
@@ -351,7 +351,9 @@ FROM
         SELECT
             *,
             arrayJoin(arrayConcat(
-                arrayMap(a -> ('variant', tupleElement(a, 1), '', '', [a, control]), treated),
+                -- An arm that another system gave no name has no row of its own beside
+                -- others: its row would be taken for that of all variants together.
+                arrayMap(a -> ('variant', tupleElement(a, 1), '', '', [a, control]), arrayFilter(a -> tupleElement(a, 1) != '' OR length(treated) = 1, treated)),
                 if(length(treated) > 1, [('variants', '', '', '', [together(treated), control])], []),
                 arrayMap(l -> ('factor', '', tupleElement(l, 1), tupleElement(l, 2), [
                         together(arrayFilter(a -> has(properties, (tupleElement(a, 1), tupleElement(l, 1), tupleElement(l, 2))), treated)),
@@ -927,7 +929,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_reached
     by String COMMENT 'Whom the row is about: everyone assigned, those in a stage at the assignment, or those in a segment.',
     model String COMMENT 'Stage model, if by is stage; else empty.',
     target String COMMENT 'The stage or segment held at the assignment; empty for everyone.',
-    arm String COMMENT 'Variant; empty for the holdout.',
+    arm String COMMENT 'Variant; empty for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     assigned UInt64 COMMENT 'Customers assigned whose window has closed.',
     open UInt64 COMMENT 'Customers assigned whose window is still open; not in assigned.',
@@ -1050,7 +1052,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_conversion
     by String COMMENT 'Whom the row is about: everyone assigned, those in a stage at the assignment, or those in a segment. Rows of stages and segments overlap and do not add up.',
     model String COMMENT 'Stage model, if by is stage; else empty.',
     target String COMMENT 'The stage or segment held at the assignment; empty for everyone.',
-    variant Nullable(String) COMMENT 'Variant; null for the holdout.',
+    variant Nullable(String) COMMENT 'Variant; null for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     targeted UInt64 COMMENT 'Denominator: customers assigned whose window has closed, whatever reached them.',
     reached UInt64 COMMENT 'Of them, those with a message of the campaign delivered, opened or clicked at or after the assignment.',
@@ -1098,7 +1100,8 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_funnel
 (
     campaign String COMMENT 'Campaign of the live definition.',
     goal String COMMENT 'Goal of the campaign.',
-    variant Nullable(String) COMMENT 'Variant; null for the holdout.',
+    variant Nullable(String) COMMENT 'Variant; null for the holdout, and where another system gave it no name.',
+    holdout Bool COMMENT 'Whether the row is about the holdout.',
     position UInt8 COMMENT 'Place of the step, from 1.',
     funnel_step String COMMENT 'targeted, reached, opened, clicked or converted: a person may convert without the steps before.',
     customers UInt64 COMMENT 'Customers assigned whose window has closed, who came to the step.',
@@ -1109,6 +1112,7 @@ AS SELECT
     campaign,
     goal,
     variant,
+    holdout,
     position,
     ['targeted', 'reached', 'opened', 'clicked', 'converted'][position] AS funnel_step,
     came[position] AS customers,
@@ -1116,7 +1120,7 @@ AS SELECT
     if(position = 1 OR came[position - 1] = 0, NULL, customers / came[position - 1]) AS of_the_former_rate
 FROM
 (
-    SELECT campaign, goal, variant, targeted, [targeted, reached, opened, clicked, converted] AS came
+    SELECT campaign, goal, variant, holdout, targeted, [targeted, reached, opened, clicked, converted] AS came
     FROM {{db}}.kpi_campaign_conversion
     WHERE by = 'everyone'
 )
@@ -1167,7 +1171,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_time_to_convert
 (
     campaign String COMMENT 'Campaign of the live definition.',
     goal String COMMENT 'Goal of the campaign; not those with value: total or a baseline, which are counted when the window closes.',
-    variant Nullable(String) COMMENT 'Variant; null for the holdout.',
+    variant Nullable(String) COMMENT 'Variant; null for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     conversions UInt64 COMMENT 'Conversions in closed windows: one per customer and round.',
     median_days Float64 COMMENT 'Median time from the assignment to the conversion, in days of 24 hours, of those who converted.',
@@ -1219,7 +1223,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_by_period
     goal String COMMENT 'Goal of the campaign.',
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
     period Date32 COMMENT 'First local date of the period of the assignment.',
-    variant Nullable(String) COMMENT 'Variant; null for the holdout.',
+    variant Nullable(String) COMMENT 'Variant; null for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     assigned UInt64 COMMENT 'Denominator: customers assigned in the period whose window has closed.',
     converted UInt64 COMMENT 'Numerator: of them, those with at least one conversion.',
@@ -1533,7 +1537,7 @@ COMMENT 'Return of each campaign: revenue lift over the holdout scaled to the tr
 CREATE OR REPLACE VIEW {{db}}.kpi_campaign_trust
 (
     campaign String COMMENT 'Campaign of the live definition.',
-    variant Nullable(String) COMMENT 'Variant; null for the holdout.',
+    variant Nullable(String) COMMENT 'Variant; null for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     assigned UInt64 COMMENT 'Customers assigned to the arm, whether their windows have closed or not.',
     comparable UInt64 COMMENT 'Of them, those assigned since the shares have been what they are.',

@@ -129,12 +129,12 @@ func (o *campaignOracle) timeToConvert(t *testing.T, d *sinktest.Database) {
 			}
 			slices.Sort(a.took)
 			want = append(want, row{
-				"campaign": k.campaign, "goal": k.goal, "variant": null(a.variant), "conversions": a.conversions,
+				"campaign": k.campaign, "goal": k.goal, "variant": null(a.variant), "holdout": a.holdout, "conversions": a.conversions,
 				"median_days": quantile(a.took, 0.5), "p25_days": quantile(a.took, 0.25), "p75_days": quantile(a.took, 0.75), "p90_days": quantile(a.took, 0.9),
 			})
 		}
 	}
-	agree(t, d, "kpi_campaign_time_to_convert", []string{"campaign", "goal", "variant"}, want)
+	agree(t, d, "kpi_campaign_time_to_convert", []string{"campaign", "goal", "variant", "holdout"}, want)
 }
 
 func (o *campaignOracle) byPeriod(t *testing.T, d *sinktest.Database) {
@@ -164,7 +164,7 @@ func (o *campaignOracle) byPeriod(t *testing.T, d *sinktest.Database) {
 			})
 		}
 	}
-	agree(t, d, "kpi_campaign_by_period", []string{"campaign", "goal", "grain", "period", "variant"}, want)
+	agree(t, d, "kpi_campaign_by_period", []string{"campaign", "goal", "grain", "period", "variant", "holdout"}, want)
 }
 
 func (o *campaignOracle) trust(t *testing.T, d *sinktest.Database) {
@@ -183,7 +183,7 @@ func (o *campaignOracle) trust(t *testing.T, d *sinktest.Database) {
 		}
 		ratio, told := o.ratioOf(c.Name, everyone)
 		for _, a := range arms {
-			w := row{"campaign": c.Name, "variant": null(a.variant), "assigned": a.assigned + a.open, "comparable": a.comparable, "sample_ratio_p": orNil(told, ratio), "merged": 0, "share": shares[a.variant], "expected": shares[a.variant] * total}
+			w := row{"campaign": c.Name, "variant": null(a.variant), "holdout": a.holdout, "assigned": a.assigned + a.open, "comparable": a.comparable, "sample_ratio_p": orNil(told, ratio), "merged": 0, "share": shares[a.variant], "expected": shares[a.variant] * total}
 			leaked, crossed := 0, 0
 			for customer, rounds := range o.assigned[c.Name] {
 				if rounds[0].Variant != a.variant || rounds[0].Holdout != a.holdout {
@@ -210,7 +210,7 @@ func (o *campaignOracle) trust(t *testing.T, d *sinktest.Database) {
 			want = append(want, w)
 		}
 	}
-	agree(t, d, "kpi_campaign_trust", []string{"campaign", "variant"}, want)
+	agree(t, d, "kpi_campaign_trust", []string{"campaign", "variant", "holdout"}, want)
 }
 
 // crosses tells whether the customer was in another campaign with a common goal, while

@@ -240,6 +240,9 @@ func (o *campaignOracle) compared(k group, arms []*arm) (holdout, factors []side
 		}
 	}
 	for _, a := range treated {
+		if a.variant == "" && len(treated) > 1 {
+			continue // in all together alone
+		}
 		holdout = append(holdout, sides{variant: a.variant, treated: a, against: together(out)})
 	}
 	if len(treated) > 1 {

@@ -189,7 +189,7 @@ func (o *campaignOracle) conversion(t *testing.T, d *sinktest.Database) {
 			}
 			steps := []float64{a.assigned, float64(a.reached), float64(a.opened), float64(a.clicks), a.converted}
 			for i, n := range steps {
-				f := row{"campaign": k.campaign, "goal": k.goal, "variant": null(a.variant), "position": i + 1, "customers": n, "share": over(n, a.assigned), "of_the_former_rate": nil}
+				f := row{"campaign": k.campaign, "goal": k.goal, "variant": null(a.variant), "holdout": a.holdout, "position": i + 1, "customers": n, "share": over(n, a.assigned), "of_the_former_rate": nil}
 				if i > 0 {
 					f["of_the_former_rate"] = over(n, steps[i-1])
 				}
@@ -197,8 +197,8 @@ func (o *campaignOracle) conversion(t *testing.T, d *sinktest.Database) {
 			}
 		}
 	}
-	agree(t, d, "kpi_campaign_conversion", byTarget, want)
-	agree(t, d, "kpi_campaign_funnel", []string{"campaign", "goal", "variant", "position"}, funnel)
+	agree(t, d, "kpi_campaign_conversion", append([]string{"holdout"}, byTarget...), want)
+	agree(t, d, "kpi_campaign_funnel", []string{"campaign", "goal", "variant", "holdout", "position"}, funnel)
 }
 
 func (o *campaignOracle) lift(t *testing.T, d *sinktest.Database) {

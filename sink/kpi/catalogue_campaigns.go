@@ -86,9 +86,9 @@ func campaignKPIs() []KPI {
 			Name: "campaign-funnel", Title: "From targeted to converted", Group: group, View: "kpi_campaign_funnel", Activity: "referenced",
 			Meaning:   "Customers targeted, reached, who opened, clicked, converted. A person may convert without the steps before.",
 			Numerator: "of those, customers who came to the step", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: "share of customers",
-			Query:  `SELECT * FROM {{db}}.kpi_campaign_funnel` + whereCampaign + ` ORDER BY campaign, goal, variant NULLS FIRST, position`,
+			Query:  `SELECT * FROM {{db}}.kpi_campaign_funnel` + whereCampaign + ` ORDER BY campaign, goal, holdout DESC, variant, position`,
 			Params: campaignParams,
-			layout: layout{split: "campaign", hide: []string{"position"}, bars: []string{"share"}, holdout: true},
+			layout: layout{split: "campaign", hide: []string{"holdout", "position"}, bars: []string{"share"}, holdout: true},
 		},
 		{
 			Name: "campaign-journeys", Title: "Journeys", Group: group, View: "kpi_campaign_journey", Activity: "referenced",

@@ -37,7 +37,10 @@ func samples(t *testing.T) map[string]*kpi.Result {
 	flow := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"from_stage", "String"}, {"to_stage", "String"}, {"direction", "String"}, {"changes", "UInt64"}, {"closed", "Bool"}}
 	churn := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"at_start", "UInt64"}, {"churned", "UInt64"}, {"churn_rate", "Float64"}, {"by_late_event", "UInt64"}, {"closed", "Bool"}}
 	totals := []kpi.Column{{"event", "String"}, {"orders", "UInt64"}, {"revenue", "Decimal(38, 4)"}, {"average_order_value", "Float64"}, {"first_order", "DateTime64(3)"}}
+	trust := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"holdout", "Bool"}, {"assigned", "UInt64"}}
 	return map[string]*kpi.Result{
+		"campaign-trust": result(t, "campaign-trust", trust, // another system gave the second arm no name
+			[]any{"elsewhere", "short", false, uint64(2_000)}, []any{"elsewhere", nil, false, uint64(1_000)}, []any{"elsewhere", nil, true, uint64(500)}),
 		"population": result(t, "population", population,
 			[]any{"value", month(1), "lost", uint64(1), uint64(0), true}, []any{"value", month(1), "active", uint64(2), uint64(12_345), true},
 			[]any{"value", month(2), "lost", uint64(1), uint64(1), false}, []any{"value", month(2), "active", uint64(2), uint64(6_172), false},

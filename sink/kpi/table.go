@@ -120,6 +120,9 @@ func listed(r *Result, rows [][]any) grid {
 		var line []string
 		for _, i := range shown {
 			cell := r.human(row[i], i)
+			if r.unnamed(row, i) {
+				cell = "(no name)"
+			}
 			if i == shown[0] && r.open(row) {
 				cell += " *" // the period still runs
 			}

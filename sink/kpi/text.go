@@ -62,6 +62,12 @@ func (r *Result) human(v any, column int) string {
 	}
 }
 
+// unnamed reports whether the cell is a variant that another system gave no name.
+func (r *Result) unnamed(row []any, column int) bool {
+	holdout := r.column("holdout")
+	return row[column] == nil && r.Columns[column].Name == "variant" && holdout >= 0 && row[holdout] == false
+}
+
 func isRate(name string) bool { return strings.Contains(name, "rate") || name == "share" }
 
 // label is a column's name in words.

@@ -166,7 +166,7 @@ func (h *CampaignHistory) assign(rng *rand.Rand, customer string, c *Campaign) {
 	case "elsewhere":
 		holdout = share < 0.3
 		if !holdout {
-			variant = "outside"
+			variant = []string{"outside", ""}[rng.IntN(2)] // or it names none
 		}
 	case "broken":
 		holdout = share < 0.5
