@@ -95,4 +95,12 @@ func TestStatistics(t *testing.T) {
 			}
 		}
 	}
+	var low, high float64
+	if err := conn.QueryRow(context.Background(), "WITH "+schema.Statistics+`
+		SELECT min(wilsonLow(0, toFloat64(number + 1))), max(wilsonHigh(toFloat64(number + 1), toFloat64(number + 1))) FROM numbers(1000)`).Scan(&low, &high); err != nil {
+		t.Fatal(err)
+	}
+	if low < 0 || high > 1 {
+		t.Errorf("rates lie between %g and %g, want within 0 and 1", low, high)
+	}
 }

@@ -10,9 +10,10 @@
 
 -- Wilson's interval of a rate. E. B. Wilson, Probable inference, the law of
 -- succession, and statistical inference, JASA 22 (1927). 1.9599… is the normal
--- distribution's 97.5 % point, 3.8414… its square.
-(k, n) -> (k + 1.9207294103470617 - 1.959963984540054 * sqrt(greatest(0, k * (n - k) / n + 0.9603647051735309))) / (n + 3.8414588206941236) AS wilsonLow,
-(k, n) -> (k + 1.9207294103470617 + 1.959963984540054 * sqrt(greatest(0, k * (n - k) / n + 0.9603647051735309))) / (n + 3.8414588206941236) AS wilsonHigh,
+-- distribution's 97.5 % point, 3.8414… its square. What rounding puts beyond 0 or 1 is
+-- cut off.
+(k, n) -> greatest(0, (k + 1.9207294103470617 - 1.959963984540054 * sqrt(greatest(0, k * (n - k) / n + 0.9603647051735309))) / (n + 3.8414588206941236)) AS wilsonLow,
+(k, n) -> least(1, (k + 1.9207294103470617 + 1.959963984540054 * sqrt(greatest(0, k * (n - k) / n + 0.9603647051735309))) / (n + 3.8414588206941236)) AS wilsonHigh,
 
 -- Newcombe's hybrid score interval of the difference of two rates, from their Wilson
 -- intervals: R. G. Newcombe, Interval estimation for the difference between
