@@ -602,6 +602,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_factors
     always_valid_p Nullable(Float64) COMMENT 'p-value that holds however often one looks; null until there is enough data.',
     always_valid_p_holm Nullable(Float64) COMMENT 'The same, corrected by Holm for the levels of the factor, of which two are one test: what the verdict goes by.',
     p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (pooled z); null until the planned size is reached.',
+    p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     verdict String COMMENT 'assignment is broken, no other level, not enough data yet, more than the others, fewer than the others, or no difference shown yet.'
@@ -625,7 +626,8 @@ AS SELECT
     ratio_high,
     always_valid_p,
     if(levels = 2, always_valid_p, t.always_valid_p_holm) AS always_valid_p_holm,
-    p_value,
+    t.p_value AS p_value,
+    if(levels = 2, t.p_value, t.p_value_holm) AS p_value_holm,
     minimum_detectable_effect,
     sample_ratio_p,
     multiIf(
@@ -675,6 +677,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_mean_tests
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
     p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     enough Bool COMMENT 'Whether each side has at least 30 customers, and at least 5 whose value is not 0.'
@@ -710,7 +713,8 @@ SELECT
     if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
     if(tested, m1 - m0 - margin, NULL) AS always_valid_low,
     if(tested, m1 - m0 + margin, NULL) AS always_valid_high,
-    if(tested AND planned, studentTails((m1 - m0) / error, freedom), NULL) AS p_value,
+    q AS p_value,
+    if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
     if(tested, detectable(sqrt(pooled), a.n1, a.n0), NULL) AS minimum_detectable_effect,
     sample_ratio_p,
     enough
@@ -718,7 +722,8 @@ FROM
 (
     SELECT
         *,
-        count(p) OVER (PARTITION BY campaign, goal, by, comparison, factor) + 1 - row_number() OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST) AS tests_left
+        count(p) OVER (PARTITION BY campaign, goal, by, comparison, factor) + 1 - row_number() OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST) AS tests_left,
+        count(q) OVER (PARTITION BY campaign, goal, by, comparison, factor) + 1 - row_number() OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST) AS fixed_tests_left
     FROM
     (
         SELECT
@@ -736,7 +741,8 @@ FROM
             n1 * n0 / (n1 + n0) AS pairs,
             greatest(error, sqrt(pooled / pairs)) AS wide,
             sequentialPoint(pairs) * wide AS margin,
-            if(tested, sequentialTail((m1 - m0) / wide, pairs), NULL) AS p
+            if(tested, sequentialTail((m1 - m0) / wide, pairs), NULL) AS p,
+            if(tested AND planned, studentTails((m1 - m0) / error, freedom), NULL) AS q
         FROM {{db}}.campaign_comparisons
         WHERE kind != 'none'
     )
@@ -770,6 +776,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the 95 % interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
     p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     without_rate UInt64 COMMENT 'Conversions, of the holdout too, in a currency without a rate of that day: they have no value here.',
@@ -802,6 +809,7 @@ AS SELECT
     always_valid_low,
     always_valid_high,
     p_value,
+    p_value_holm,
     minimum_detectable_effect,
     sample_ratio_p,
     without_rate,
@@ -839,6 +847,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_rise
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the 95 % interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
     p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
     verdict String COMMENT 'assignment is broken, no holdout, not enough data yet, more than the holdout, less than the holdout, or no difference shown yet.'
@@ -864,6 +873,7 @@ AS SELECT
     always_valid_low,
     always_valid_high,
     p_value,
+    p_value_holm,
     sample_ratio_p,
     open,
     multiIf(

@@ -36,6 +36,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 	all := o.groups(held)
 	var revenue, rise []row
 	tests := 0
+	families := map[string][]row{}
 	for _, k := range keys(all) {
 		c, g := o.goal(k)
 		if g.Value == "" && !g.Baseline {
@@ -60,7 +61,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 			tested := fine && min(x.assigned, y.assigned) >= 30 && min(x.converted, y.converted) >= 5 && min(v1, v0) > 0
 			difference := mean(x) - mean(y)
 			w["difference"] = orNil(fine, difference)
-			for _, name := range []string{"difference_low", "difference_high", "always_valid_p", "always_valid_low", "always_valid_high", "p_value"} {
+			for _, name := range []string{"difference_low", "difference_high", "always_valid_p", "always_valid_low", "always_valid_high", "p_value", "always_valid_p_holm", "p_value_holm", "minimum_detectable_effect"} {
 				w[name] = nil
 			}
 			if tested {
@@ -75,32 +76,33 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 				wide := max(e, math.Sqrt(variance(both.assigned, both.sum, both.squares)/m))
 				p, width := sequential(difference/wide, m)
 				w["always_valid_p"], w["always_valid_low"], w["always_valid_high"] = p, difference-width*wide, difference+width*wide
+				w["minimum_detectable_effect"] = (z95 + 0.8416212335729143) * math.Sqrt(variance(both.assigned, both.sum, both.squares)/m)
+				family := fmt.Sprint(k.campaign, k.goal, k.by, s.variant == "")
+				families[family] = append(families[family], w)
 				if c.End != "" && open == 0 {
 					w["p_value"] = studentTails(difference/e, df)
 				}
 			}
-			switch {
-			case broken:
-				w["verdict"] = "assignment is broken"
-			case out == 0:
-				w["verdict"] = "no holdout"
-			case !tested:
-				w["verdict"] = "not enough data yet"
-			}
+			w["verdict"] = verdict(broken, out == 0, tested, "less than the holdout")
 			if g.Baseline {
 				w["rise"], w["holdout_rise"] = x.sum, y.sum
 				w["rise_per_assigned"], w["holdout_rise_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
+				delete(w, "minimum_detectable_effect")
 				rise = append(rise, w)
 				continue
 			}
 			w["buyers"], w["revenue"], w["holdout_buyers"], w["holdout_revenue"], w["currency"] = x.converted, x.sum, y.converted, y.sum, "EUR"
 			w["conversions"], w["without_rate"] = x.conversions, x.unrated+y.unrated
+			w["revenue_per_buyer"] = orNil(x.converted > 0, mean(x)*x.assigned/x.converted)
 			w["revenue_per_assigned"], w["holdout_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
 			revenue = append(revenue, w)
 		}
 	}
 	if tests == 0 && len(o.h.Records) > 1_000 {
 		t.Error("no comparison of means had enough data, so Welch was not compared")
+	}
+	if planned := correct(families); planned == 0 && len(o.h.Records) > 1_000 {
+		t.Error("no comparison of means has come to its planned size, so no fixed-horizon p-value was compared")
 	}
 	agree(t, d, "kpi_campaign_revenue", byTarget, revenue)
 	agree(t, d, "kpi_campaign_rise", byTarget, rise)

@@ -186,8 +186,11 @@ func (h *CampaignHistory) assign(rng *rand.Rand, customer string, c *Campaign) {
 		rounds += rng.IntN(3)
 	}
 	var times []instant.Instant
-	for range rounds {
-		times = append(times, h.instant(rng))
+	ends, ended := instant.Parse(c.End)
+	for len(times) < rounds {
+		if at := h.instant(rng); !ended || at < ends { // from its end on nobody is assigned
+			times = append(times, at)
+		}
 	}
 	slices.Sort(times)
 	times = slices.Compact(times)
