@@ -1556,7 +1556,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_trust
     sample_ratio_p Nullable(Float64) COMMENT 'How often chance alone would spread them so unevenly (chi-square); null if another system assigns, or for less than 5 expected in an arm.',
     leaked UInt64 COMMENT 'Of assigned, if this is the holdout: those with an exposure of the campaign at or after the assignment.',
     crossed UInt64 COMMENT 'Of assigned, those who were also assigned to another campaign with the same goal, while the windows of both were open.',
-    merged UInt64 COMMENT 'Of assigned, those with whom a customer of another arm was merged: the earlier assignment stands.',
+    merged UInt64 COMMENT 'Of assigned, those with whom a customer of another arm was merged, whichever of the two was assigned first.',
     verdict String COMMENT 'assignment is broken (sample_ratio_p below 0.001), as planned, not enough data yet, or assigned elsewhere.'
 )
 AS WITH
@@ -1596,7 +1596,7 @@ FROM
         countIf(holdout AND exposed_ms > first_ms) AS leaked,
         countIf(arrayExists(o -> tupleElement(o, 1) != campaign AND arrayExists(p -> tupleElement(p, 1) = campaign AND tupleElement(p, 2) = tupleElement(o, 1)
             AND arrayExists(s -> s < tupleElement(o, 2) + tupleElement(p, 4) AND tupleElement(o, 2) < s + tupleElement(p, 3), starts), assumeNotNull(pairs)), others)) AS crossed,
-        countIf(arrayExists(o -> tupleElement(o, 1) = campaign AND (tupleElement(o, 2), tupleElement(o, 3)) != (arm, holdout) AND first_ms <= tupleElement(o, 4), absorbed)) AS merged
+        countIf(arrayExists(o -> tupleElement(o, 1) = campaign AND (tupleElement(o, 2), tupleElement(o, 3)) != (arm, holdout), absorbed)) AS merged
     FROM
     (
         SELECT a.*, x.exposed_ms AS exposed_ms, o.others AS others, m.absorbed AS absorbed
@@ -1631,7 +1631,7 @@ FROM
         ) AS o ON o.customer_id = a.customer_id
         LEFT ANY JOIN
         (
-            SELECT s.into AS into, groupArray((toString(l.campaign), ifNull(toString(l.variant), ''), l.holdout, toUnixTimestamp64Milli(l.effective_at))) AS absorbed
+            SELECT s.into AS into, groupUniqArray((toString(l.campaign), ifNull(toString(l.variant), ''), l.holdout)) AS absorbed
             FROM {{db}}.assignments_log AS l
             INNER JOIN
             (

@@ -167,10 +167,14 @@ func (k group) row(variant any) row {
 
 func (o *campaignOracle) conversion(t *testing.T, d *sinktest.Database) {
 	all := o.groups(held)
-	var want, funnel []row
+	var want, funnel, journeys []row
 	for _, k := range keys(all) {
-		if _, g := o.goal(k); g.Baseline {
+		c, g := o.goal(k)
+		if g.Baseline {
 			continue
+		}
+		if k.by == "everyone" && c.Journey != "" {
+			journeys = append(journeys, o.journey(c, k, all[k]))
 		}
 		for _, a := range all[k] {
 			w := k.row(null(a.variant))
@@ -198,7 +202,27 @@ func (o *campaignOracle) conversion(t *testing.T, d *sinktest.Database) {
 		}
 	}
 	agree(t, d, "kpi_campaign_conversion", append([]string{"holdout"}, byTarget...), want)
+	agree(t, d, "kpi_campaign_journey", []string{"campaign", "goal"}, journeys)
 	agree(t, d, "kpi_campaign_funnel", []string{"campaign", "goal", "variant", "holdout", "position"}, funnel)
+}
+
+// journey is what a step of a journey did: all variants together, and the holdout.
+func (o *campaignOracle) journey(c *sinktest.Campaign, k group, arms []*arm) row {
+	var in, out, reached, opened, clicked, converted, kept, open float64
+	for _, a := range arms {
+		open += a.open
+		if a.holdout {
+			out, kept = out+a.assigned, kept+a.converted
+			continue
+		}
+		in, converted = in+a.assigned, converted+a.converted
+		reached, opened, clicked = reached+float64(a.reached), opened+float64(a.opened), clicked+float64(a.clicks)
+	}
+	return row{
+		"journey": c.Journey, "step": c.Step, "position": 1 + slices.IndexFunc(o.h.Campaigns, func(x sinktest.Campaign) bool { return x.Name == c.Name }),
+		"campaign": k.campaign, "goal": k.goal, "targeted": in, "reached": reached, "opened": opened, "clicked": clicked, "converted": converted,
+		"conversion_rate": over(converted, in), "holdout_targeted": out, "holdout_rate": over(kept, out), "open": open,
+	}
 }
 
 func (o *campaignOracle) lift(t *testing.T, d *sinktest.Database) {

@@ -77,6 +77,7 @@ type CampaignHistory struct {
 	Campaigns  []Campaign // of version 2, the live one
 	Clock      instant.Instant
 	Records    []record.Record // assignments and conversions, in order per customer
+	Merges     []record.Record // stage changes: customers who turned out to be another
 	Activity   []record.Activity
 	Orders     []Order
 	Currency   []string // of the orders
@@ -126,8 +127,23 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 	h.Former[0].Holdout, h.Former[0].Variants = 0.5, []Variant{{"long", 0.5, []Property{}}}
 	for c := range customers {
 		h.customer(rng, fmt.Sprintf("customer-%d", c))
+		if c%5 == 4 {
+			h.merge(fmt.Sprintf("customer-%d", c), fmt.Sprintf("customer-%d", c-1-c%2))
+		}
 	}
 	return h
+}
+
+// merge makes a customer one with another, in two models.
+func (h *CampaignHistory) merge(customer, into string) {
+	for _, model := range []string{"value", "engagement"} {
+		r := record.Record{
+			Kind: record.StageChange, CustomerID: customer, Definition: h.Definition, DefinitionVersion: 2, Model: model, From: "lost", Sequence: 2, MergedInto: into,
+			EffectiveAt: h.Clock, DetectedAt: h.Clock, Since: h.Clock, NextDeadline: instant.None, Cause: record.Cause{Type: record.CauseIdentity, EventTime: instant.None},
+		}
+		r.SetID()
+		h.Merges = append(h.Merges, r)
+	}
 }
 
 // instant is one of few: now and then exactly a window before the clock, or next to it.
@@ -320,6 +336,10 @@ func (h *CampaignHistory) Batch(generation uint16) []batch.Record {
 	}
 	last.SetID()
 	add(topics.StageChanges, lane("clock"), "clock", last.AppendJSON(nil))
+	for i := range h.Merges {
+		r := &h.Merges[i]
+		add(topics.StageChanges, lane(r.CustomerID), r.CustomerID, r.AppendJSON(nil))
+	}
 	for i := range h.Records {
 		r := &h.Records[i]
 		name := topics.Assignments
