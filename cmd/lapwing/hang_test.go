@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"lapwing/deploy/embedded"
@@ -21,7 +25,8 @@ import (
 
 // TestStreamGoesOnWhileClickHouseHangs: in one process with all roles, ClickHouse takes
 // inserts and never answers. What customers do becomes stage changes all the same, one
-// after the other; and when ClickHouse answers again, it has all of it.
+// after the other; and when ClickHouse answers again, it has all of it. Then a table is
+// changed by hand, which ends the sink: the stream goes on.
 func TestStreamGoesOnWhileClickHouseHangs(t *testing.T) {
 	server := embeddedtest.ClickHouseForTest(t)
 	broker, err := embedded.StartBroker(embedded.BrokerConfig{Log: zap.NewNop()})
@@ -63,11 +68,13 @@ sink:
 		code := run(ctx, []string{"run", "-c", config}, env(proxy.Addr), strings.NewReader(""), &out, &bad)
 		ended <- fmt.Sprintf("exit %d\n%s%s", code, out.String(), bad.String())
 	}()
-	t.Cleanup(func() {
+	said := sync.OnceValue(func() string {
 		stop()
-		said := <-ended
-		if t.Failed() {
-			t.Log(said)
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if text := said(); t.Failed() {
+			t.Log(text)
 		}
 	})
 	lapwing := func(args ...string) (int, string) {
@@ -121,4 +128,32 @@ sink:
 	proxy.Choose(nil)
 	proxy.Cut()
 	eventually(`"orders": 11,`, "kpi", "totals", "--format", "json")
+
+	conn, err := clickhouse.Open(server.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Exec(ctx, "ALTER TABLE hang.stage_changes_log RENAME COLUMN detected_at TO found_at"); err != nil {
+		t.Fatal(err)
+	}
+	buy("before")
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for deadline := time.Now().Add(patience); ; { // until the sink has left its group
+		groups, err := kadm.NewClient(client).DescribeGroups(ctx, "lapwing-sink.g1")
+		if err == nil && len(groups["lapwing-sink.g1"].Members) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the sink goes on: %+v, %v", groups, err)
+		}
+	}
+	buy("after")
+	if text := said(); !strings.Contains(text, "the sink has ended") || !strings.HasPrefix(text, "exit 1\n") {
+		t.Errorf("the sink wrote into a table that was changed, or nobody was told: %s", text)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -160,8 +161,16 @@ func (s *service) run(ctx context.Context, only []string) error {
 			return err
 		}
 		defer func() { _ = conn.Close() }() // every insert was answered
-		parts = append(parts, part{"sink", out.Run, func() []string {
-			if out.Ready() {
+		ended := new(atomic.Bool)
+		run := out.Run
+		if len(parts) > 0 {
+			run = s.alone(out.Run, ended)
+		}
+		parts = append(parts, part{"sink", run, func() []string {
+			switch {
+			case ended.Load():
+				return []string{"it has ended, the log says why; when that is put right, start this process again"}
+			case out.Ready():
 				return nil
 			}
 			return []string{"the tables are not up to date yet, or its group is not joined yet"}
@@ -181,6 +190,21 @@ func (s *service) run(ctx context.Context, only []string) error {
 		})
 	}
 	return group.Wait()
+}
+
+// alone is a sink beside other roles: what only a person can put right in ClickHouse, such
+// as a wrong password or a changed table, ends the sink, and nothing else. The others go
+// on; the process says that it is not ready, and ends with the error when it is stopped.
+func (s *service) alone(run func(context.Context) error, ended *atomic.Bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := run(ctx)
+		if err != nil && ctx.Err() == nil {
+			ended.Store(true)
+			s.log.Error("the sink has ended, the other roles go on; when this is put right, start the process again", zap.Error(err))
+			<-ctx.Done()
+		}
+		return err
+	}
 }
 
 func (s *service) sink() (*sink.Sink, driver.Conn, error) {
