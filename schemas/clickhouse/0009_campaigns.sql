@@ -761,7 +761,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     assigned UInt64 COMMENT 'Customers given the variant whose window has closed.',
     buyers UInt64 COMMENT 'Of them, those with at least one conversion.',
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
-    revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values.',
+    revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values. Those of value: total have refunds taken off; those of value: first are as they were at the conversion.',
     revenue_per_assigned Nullable(Float64) COMMENT 'revenue / assigned: who bought nothing counts 0.',
     revenue_per_buyer Nullable(Float64) COMMENT 'revenue / buyers.',
     holdout_assigned UInt64 COMMENT 'Customers of the holdout whose window has closed.',
