@@ -58,7 +58,7 @@ func TestChaos17LogIsGone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), small)
+				w := newWorld(t, withCampaigns(t), small)
 				w.produce("events", messages[:half]...)
 				r := w.start(w.cfg)
 				time.Sleep(5 * time.Second)
@@ -126,7 +126,7 @@ func TestChaos17ChangelogRecreatedBeforeTheFirstWrite(t *testing.T) {
 	messages, _ := story(t, 500)
 	half := len(messages) / 2
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), small)
+		w := newWorld(t, withCampaigns(t), small)
 		first, second, topic := w.changelogAnew(messages[:half])
 		before := w.changes(topics.StageChanges)
 		w.produce("events", messages[half:]...)
@@ -145,7 +145,7 @@ func TestChaos17ChangelogRecreatedBeforeTheFirstWrite(t *testing.T) {
 func TestChaos17ChangelogRecreatedWhileALaneWasAway(t *testing.T) {
 	messages, _ := story(t, 500)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), small)
+		w := newWorld(t, withCampaigns(t), small)
 		first, second, topic := w.changelogAnew(messages)
 		client := w.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		for lane := range w.cfg.Lanes {

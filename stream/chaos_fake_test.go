@@ -27,7 +27,7 @@ import (
 func TestChaos04EvictedMemberFiresDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var shift atomic.Int64 // in nanoseconds
-		w := newWorld(t, customerValue(t), func(c *Config) {
+		w := newWorld(t, withCampaigns(t), func(c *Config) {
 			c.Clock, c.Slots, c.SessionTimeout, c.HeartbeatInterval = ClockWall, 1, 5*time.Minute, time.Minute
 		})
 		w.now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
@@ -94,7 +94,7 @@ func TestChaos05AnswerLost(t *testing.T) {
 			}
 			t.Run(name+"/"+key.Name(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, customerValue(t), small)
+					w := newWorld(t, withCampaigns(t), small)
 					line := w.lossy()
 					line.lose(key, 2)
 					r := w.startWith(w.cfg, opts...)
@@ -127,7 +127,7 @@ func TestChaos06DelayedEndOfTransaction(t *testing.T) {
 	for name, opts := range protocols() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), alone) // delayEnds keeps the end of one transaction
+				w := newWorld(t, withCampaigns(t), alone) // delayEnds keeps the end of one transaction
 				delayed := w.delayEnds(opts...)
 				r := w.startWith(w.cfg, opts...)
 				rounds := chaosRounds(6, 20)
@@ -212,7 +212,7 @@ func TestChaos07OffsetsTimedOut(t *testing.T) {
 	for name, opts := range protocols() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), small)
+				w := newWorld(t, withCampaigns(t), small)
 				fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.RequestTimedOut, Count: 5})
 				r := w.startWith(w.cfg, opts...)
 				w.produce("events", messages...)
@@ -233,7 +233,7 @@ func TestChaos07OffsetsTimedOut(t *testing.T) {
 func TestChaos07OffsetsUnstable(t *testing.T) {
 	messages, last := story(t, 700)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), small)
+		w := newWorld(t, withCampaigns(t), small)
 		half := len(messages) / 2
 		w.produce("events", messages[:half]...)
 		r := w.start(w.cfg)
@@ -265,7 +265,7 @@ func TestChaos07OffsetsUnstable(t *testing.T) {
 // once the fault is gone everything is there once.
 func TestChaos08ProduceFails(t *testing.T) {
 	messages, last := story(t, chaosRounds(500, 100))
-	outputs := []string{topics.StageChanges, topics.State, topics.Profiles, topics.Aggregates, topics.Activity}
+	outputs := []string{topics.StageChanges, topics.Assignments, topics.Conversions, topics.State, topics.Profiles, topics.Aggregates, topics.Activity}
 	errs := []*kerr.Error{kerr.MessageTooLarge, kerr.TopicAuthorizationFailed, kerr.RequestTimedOut, kerr.NotEnoughReplicas, kerr.InvalidRecord}
 	for i, topic := range outputs {
 		for j, failure := range errs {
@@ -274,7 +274,7 @@ func TestChaos08ProduceFails(t *testing.T) {
 			}
 			t.Run(topic+"/"+failure.Message, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, customerValue(t), small)
+					w := newWorld(t, withCampaigns(t), small)
 					r := w.start(w.cfg)
 					half := len(messages) / 2
 					w.produce("events", messages[:half]...)
@@ -335,7 +335,7 @@ func TestChaos09ProducerErrors(t *testing.T) {
 			for _, failure := range errs {
 				t.Run(strings.Join([]string{name, call.Name(), failure.Message}, "/"), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						w := newWorld(t, customerValue(t), small)
+						w := newWorld(t, withCampaigns(t), small)
 						w.produce("events", messages[:len(messages)/2]...)
 						fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{call}, Err: failure, Count: 3, When: transactional})
 						r := w.startWith(w.cfg, opts...)
@@ -380,7 +380,7 @@ func TestBrokerErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), small)
+				w := newWorld(t, withCampaigns(t), small)
 				w.produce("events", messages[:len(messages)/2]...)
 				fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, Count: 3, When: transactional})
 				r := w.start(w.cfg)
@@ -403,7 +403,7 @@ func TestBrokerErrors(t *testing.T) {
 func TestChaos10DeadlineAfterTheProducerExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var shift atomic.Int64 // in nanoseconds
-		w := newWorld(t, customerValue(t), func(c *Config) { c.Clock = ClockWall },
+		w := newWorld(t, withCampaigns(t), func(c *Config) { c.Clock = ClockWall },
 			kfake.BrokerConfigs(map[string]string{"transactional.id.expiration.ms": "60000"}))
 		w.now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 		messages := []message{{customer: "ana", event: "Order Completed", id: "o1", at: instant.Of(time.Now())}}
@@ -434,7 +434,7 @@ func TestChaos11CoordinatorsAndLeadersMove(t *testing.T) {
 	for round := range chaosRounds(1, 5) {
 		seed := rand.Uint64()
 		rng := rand.New(rand.NewPCG(seed, 11))
-		w := newWorld(t, customerValue(t), small, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
+		w := newWorld(t, withCampaigns(t), small, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
 		var moved atomic.Int32
 		w.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 			if moved.Add(1)%3 > 0 { // when it is tried again it must arrive some time

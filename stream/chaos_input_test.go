@@ -42,7 +42,7 @@ func TestChaos14HungTransactionOfAStranger(t *testing.T) {
 	for _, routed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("routed %v", routed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), func(c *Config) {
+				w := newWorld(t, withCampaigns(t), func(c *Config) {
 					small(c)
 					c.Inputs = []Input{{Topic: "events", Keyed: !routed}}
 				})
@@ -150,7 +150,7 @@ func TestChaos22PartitionsOfTheInputRaised(t *testing.T) {
 	}
 	t.Run("keyed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, customerValue(t), nil)
+			w := newWorld(t, withCampaigns(t), nil)
 			w.produce("events", messages[:half]...)
 			raised(t, w, "topic events has 6 partitions, generation 1 was computed with 4 lanes: the number of lanes of a generation is fixed: "+
 				"run another generation with `lapwing rebuild`, which computes from the beginning: from a configuration with the next generation and keyed: false")
@@ -190,7 +190,7 @@ func TestChaos29Poison(t *testing.T) {
 	for _, routed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("routed %v", routed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), func(c *Config) {
+				w := newWorld(t, withCampaigns(t), func(c *Config) {
 					small(c)
 					c.Inputs = []Input{{Topic: "events", Keyed: !routed}}
 				})
@@ -286,7 +286,7 @@ func TestChaos30DeadLettersUnwritable(t *testing.T) {
 		for _, failure := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.MessageTooLarge} {
 			t.Run(fmt.Sprintf("routed %v/%s", routed, failure.Message), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, customerValue(t), func(c *Config) {
+					w := newWorld(t, withCampaigns(t), func(c *Config) {
 						small(c)
 						c.Slots = 1
 						c.Inputs = []Input{{Topic: "events", Keyed: !routed}}
@@ -358,7 +358,7 @@ func TestChaos31ManyTenants(t *testing.T) {
 	many := chaosRounds(3_000, 100_000)
 	for _, tenants := range []int{10, many} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, customerValue(t), nil)
+			w := newWorld(t, withCampaigns(t), nil)
 			var messages []message
 			for i := range max(100, tenants) {
 				id := fmt.Sprint("c", i)

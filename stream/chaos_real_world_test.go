@@ -59,7 +59,7 @@ func newRealWorld(t *testing.T, kafka *kafkatest.Kafka, name string, customers i
 		seed = rand.Uint64()
 	}
 	w := &realWorld{
-		world: &world{t: t, now: time.Now, log: zap.NewNop(), dial: new(net.Dialer).DialContext, def: parse(t, customerValue(t))},
+		world: &world{t: t, now: time.Now, log: zap.NewNop(), dial: new(net.Dialer).DialContext, def: parse(t, withCampaigns(t))},
 		kafka: kafka, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), children: map[string]*child{},
 	}
 	t.Cleanup(func() {
@@ -393,22 +393,20 @@ func (w *realWorld) equal() {
 	messages, until := w.messages()
 	w.same(messages, until)
 	w.sameTotals(messages, until)
-	stages, segments := changes{}, changes{}
+	j := newJudgement()
 	profiles := 0
-	for id, r := range w.wanted {
+	for _, r := range w.wanted {
 		for i := range r.Records {
-			if rec := r.Records[i]; rec.Kind == record.StageChange {
-				stages.add(id, rec.ID.String(), whole(rec))
-			} else {
-				segments.add(id, rec.ID.String(), whole(rec))
-			}
+			j.add(&r.Records[i], whole(r.Records[i]))
 		}
 		if r.Profile != nil {
 			profiles++
 		}
 	}
-	compare(w.t, "stage changes by the oracle", w.wholes(topics.StageChanges), stages)
-	compare(w.t, "segment changes by the oracle", w.wholes(topics.SegmentChanges), segments)
+	compare(w.t, "stage changes by the oracle", w.wholes(topics.StageChanges), j.stages)
+	compare(w.t, "segment changes by the oracle", w.wholes(topics.SegmentChanges), j.segments)
+	compare(w.t, "assignments by the oracle", w.wholes(topics.Assignments), j.assignments)
+	compare(w.t, "conversions by the oracle", w.wholes(topics.Conversions), j.conversions)
 	last := map[string]string{}
 	for _, r := range w.all(topics.Profiles) {
 		last[string(r.Key)] = string(r.Value)

@@ -30,7 +30,7 @@ func (w *world) shifted() (ahead func(time.Duration)) {
 // and some of them more than once. What comes out is what the ordered history gives.
 func TestChaos18OutOfOrderWithinLateness(t *testing.T) {
 	const lateness = 2 * dayLength
-	source := []byte(strings.Replace(string(customerValue(t)), "\ndedupe: 7d", "\nlateness: 2d\ndedupe: 7d", 1))
+	source := []byte(strings.Replace(string(withCampaigns(t)), "\ndedupe: 7d", "\nlateness: 2d\ndedupe: 7d", 1))
 	ordered, last := story(t, chaosRounds(300, 100))
 	for range chaosRounds(2, 20) {
 		seed := rand.Uint64()
@@ -77,7 +77,7 @@ func TestChaos18Duplicates(t *testing.T) {
 		seed := rand.Uint64()
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 181))
-			w := newWorld(t, customerValue(t), small)
+			w := newWorld(t, withCampaigns(t), small)
 			r := w.start(w.cfg)
 			sent := 0
 			for rest := messages; len(rest) > 0; {
@@ -106,7 +106,7 @@ func TestChaos18Duplicates(t *testing.T) {
 // by record, does not move anyone's clock: nobody else's deadline fires.
 func TestChaos18FutureAndNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), func(c *Config) { c.Clock, c.Lanes = ClockWall, 1 })
+		w := newWorld(t, withCampaigns(t), func(c *Config) { c.Clock, c.Lanes = ClockWall, 1 })
 		now := instant.Of(time.Now())
 		future := now.Add(3650 * dayLength)
 		ana := message{customer: "ana", event: "Order Completed", id: "o1", at: now}
@@ -135,7 +135,7 @@ func TestChaos18FutureAndNoTime(t *testing.T) {
 		}
 		r.stop(t)
 		got := w.changes(topics.StageChanges)
-		want, _ := w.judge([]message{ana}, instant.Of(time.Now()))
+		want := w.judge([]message{ana}, instant.Of(time.Now())).stages
 		if !slices.Equal(got["ana"], want["ana"]) {
 			t.Errorf("another's future: ana has\n%s\nwant\n%s", strings.Join(got["ana"], "\n"), strings.Join(want["ana"], "\n"))
 		}
@@ -156,7 +156,7 @@ func TestChaos19SilentPartitions(t *testing.T) {
 	for _, routed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("routed %v", routed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, customerValue(t), func(c *Config) {
+				w := newWorld(t, withCampaigns(t), func(c *Config) {
 					c.Clock = ClockWall
 					c.Inputs = []Input{{Topic: "events", Keyed: !routed}}
 				})
@@ -205,7 +205,7 @@ func TestChaos19SilentPartitions(t *testing.T) {
 // judgedOne compares one customer's stage changes with the oracle's.
 func (w *world) judgedOne(customer string, messages []message, until instant.Instant) {
 	w.t.Helper()
-	want, _ := w.judge(messages, until)
+	want := w.judge(messages, until).stages
 	if got := w.changes(topics.StageChanges)[customer]; !slices.Equal(got, want[customer]) {
 		w.t.Errorf("stage changes of %s\n got %s\nwant %s", customer, strings.Join(got, "\n     "), strings.Join(want[customer], "\n     "))
 	}
@@ -215,7 +215,7 @@ func (w *world) judgedOne(customer string, messages []message, until instant.Ins
 // lane, and no other's, until its end is told.
 func TestChaos19SilentPartitionByEventTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, customerValue(t), nil)
+		w := newWorld(t, withCampaigns(t), nil)
 		ana := message{customer: "ana", event: "Order Completed", id: "o1", at: day0}
 		var busy string // of another lane
 		for i := 0; busy == ""; i++ {
@@ -267,7 +267,7 @@ func TestChaos20EventAtItsDeadline(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", name, crash), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					rng := rand.New(rand.NewPCG(seed, 20))
-					w := newWorld(t, customerValue(t), func(c *Config) { c.Lanes, c.Slots = 1, 1 })
+					w := newWorld(t, withCampaigns(t), func(c *Config) { c.Lanes, c.Slots = 1, 1 })
 					r := w.start(w.cfg)
 					for _, m := range messages {
 						w.produce("events", m)
@@ -352,7 +352,7 @@ func TestChaos21RulesChange(t *testing.T) {
 			t.Logf("seed %d", seed)
 			for version, def := range map[int64]*definition.Definition{1: one, 2: two} {
 				w.def = def
-				want, _ := w.judge(messages, last)
+				want := w.judge(messages, last).stages
 				topic := topics.StageChanges
 				if version == 2 {
 					topic = topics.History // it is not live

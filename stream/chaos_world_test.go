@@ -25,8 +25,8 @@ import (
 	"lapwing/stream/oracle"
 )
 
-// equal is the invariant of every fault: the committed stage changes, segment changes
-// and profiles are those of the fold and of the oracle, per customer in order, none
+// equal is the invariant of every fault: the committed stage changes, segment changes,
+// assignments, conversions and profiles are those of the fold and of the oracle, per customer in order, none
 // missing, none twice, and the totals are right. The oracle shares no evaluation with
 // the fold: both would have to be wrong alike.
 func (w *world) equal(messages []message, until instant.Instant) {
@@ -39,13 +39,27 @@ func (w *world) equal(messages []message, until instant.Instant) {
 // judged compares the committed changes with the oracle's.
 func (w *world) judged(messages []message, until instant.Instant) {
 	w.t.Helper()
-	stages, segments := w.judge(messages, until)
-	compare(w.t, "stage changes by the oracle", w.changes(topics.StageChanges), stages)
-	compare(w.t, "segment changes by the oracle", w.changes(topics.SegmentChanges), segments)
+	j := w.judge(messages, until)
+	compare(w.t, "stage changes by the oracle", w.changes(topics.StageChanges), j.stages)
+	compare(w.t, "segment changes by the oracle", w.changes(topics.SegmentChanges), j.segments)
+	compare(w.t, "assignments by the oracle", w.changes(topics.Assignments), j.assignments)
+	compare(w.t, "conversions by the oracle", w.changes(topics.Conversions), j.conversions)
+}
+
+// judgement is what an oracle says of all customers, by kind.
+type judgement struct{ stages, segments, assignments, conversions changes }
+
+func newJudgement() judgement { return judgement{changes{}, changes{}, changes{}, changes{}} }
+
+func (j judgement) add(r *record.Record, what string) {
+	to := map[record.Kind]changes{
+		record.StageChange: j.stages, record.SegmentChange: j.segments, record.Assignment: j.assignments, record.Conversion: j.conversions,
+	}
+	to[r.Kind].add(r.CustomerID, r.ID.String(), what)
 }
 
 // judge is what the oracle makes of the messages.
-func (w *world) judge(messages []message, until instant.Instant) (stages, segments changes) {
+func (w *world) judge(messages []message, until instant.Instant) judgement {
 	w.t.Helper()
 	o, err := oracle.New(w.def)
 	if err != nil {
@@ -57,17 +71,13 @@ func (w *world) judge(messages []message, until instant.Instant) (stages, segmen
 			customers[decoded.Customer] = append(customers[decoded.Customer], decoded)
 		}
 	}
-	stages, segments = changes{}, changes{}
+	j := newJudgement()
 	for id, ms := range customers {
 		for _, r := range o.Customer(id, ms, until).Records {
-			if r.Kind == record.StageChange {
-				stages.add(id, r.ID.String(), describe(&r))
-			} else {
-				segments.add(id, r.ID.String(), describe(&r))
-			}
+			j.add(&r, describe(&r))
 		}
 	}
-	return stages, segments
+	return j
 }
 
 // story is history with an end behind the last message: only the end of the inputs

@@ -101,7 +101,7 @@ func TestPublishFrom(t *testing.T) {
 					t.Errorf("history has %v, public are %v; want %d and %d", history, public, c.history, c.public)
 				}
 				// Folded all the same: they take part in sequence, from and since.
-				want, _ := w.judge([]message{ana}, until)
+				want := w.judge([]message{ana}, until).stages
 				for i, change := range append(history, public...) {
 					if _, is, _ := strings.Cut(change, " "); i >= len(want["ana"]) || !strings.HasSuffix(want["ana"][i], is) {
 						t.Errorf("change %d is %s, want %v", i, is, want["ana"])

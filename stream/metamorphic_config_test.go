@@ -196,8 +196,8 @@ func (c metaConfig) simpler() []metaConfig {
 		if name == "do" {
 			continue
 		}
-		if err := less.set(name, value); err == nil && less.String() != c.String() {
-			less.min = min(less.min, less.max)
+		err := less.set(name, value)
+		if less.min = min(less.min, less.max); err == nil && less.String() != c.String() {
 			out = append(out, less)
 		}
 	}

@@ -100,6 +100,7 @@ func (d *metaDraw) definition() string {
 			line("  - %s", segment)
 		}
 	}
+	d.campaigns(line)
 	return b.String()
 }
 
@@ -197,15 +198,16 @@ func (d *metaDraw) event(o *metaOp, person int) {
 	}
 	switch d.IntN(11) {
 	case 0, 1, 2, 3:
-		add(`"type":"track","event":"Order Completed","properties":{"total":%s,"order_id":%s}`,
-			one(d.Rand, "10", "10.5", "20", `"12.50"`, "31", "null"), one(d.Rand, `"o1"`, `"o2"`, `"o3"`, `"o4"`, "1", "null"))
+		add(`"type":"track","event":"Order Completed","properties":{"total":%s,"order_id":%s%s}`,
+			one(d.Rand, "10", "10.5", "20", `"12.50"`, "31", "null"), one(d.Rand, `"o1"`, `"o2"`, `"o3"`, `"o4"`, "1", "null"),
+			one(d.Rand, "", "", `,"currency":"EUR"`, `,"currency":"USD"`))
 	case 4:
 		add(`"type":"track","event":%s,"properties":{"total":%s,"order_id":%s}`, one(d.Rand, `"Order Refunded"`, `"Order Cancelled"`),
 			one(d.Rand, "5", "10", "null"), one(d.Rand, `"o1"`, `"o2"`, `"o3"`))
 	case 5, 6:
 		add(`"type":%s,"properties":{"section":%s}`, one(d.Rand, `"page"`, `"screen"`), one(d.Rand, `"a"`, `"b"`, "3"))
 	case 7:
-		add(`"type":"track","event":"Clicked","properties":{"n":%d}`, 1+d.IntN(3))
+		add(`"type":"track","event":"Clicked","properties":{"n":%d,"arm":%s,"control":%t}`, 1+d.IntN(3), one(d.Rand, `"mail"`, `"push"`, "null"), d.IntN(3) == 0)
 	case 8, 9:
 		var traits []string
 		if d.IntN(3) > 0 {
@@ -213,6 +215,9 @@ func (d *metaDraw) event(o *metaOp, person int) {
 		}
 		if d.IntN(2) == 0 {
 			traits = append(traits, `"tier":`+one(d.Rand, `"gold"`, "5", "true"))
+		}
+		if d.IntN(2) == 0 {
+			traits = append(traits, `"consent_email":`+one(d.Rand, "true", "true", "false"))
 		}
 		if d.IntN(2) == 0 {
 			traits = append(traits, fmt.Sprintf(`"renewal":%q`, o.at.Add(time.Duration(d.IntN(5))*12*time.Hour)))

@@ -17,15 +17,15 @@ import (
 )
 
 // metaHistory is what was committed, as lines to compare. Each key is one customer's
-// stage changes, segment changes (both in their order), activity, or profile; or one
-// total; or the dead letters. A history without oracle's parts lacks what the oracle
+// stage changes, segment changes, assignments, conversions (each in their order),
+// activity, or profile; or one total; or the dead letters. A history without oracle's parts lacks what the oracle
 // does not know: activity, totals, dead letters.
 type metaHistory map[string][]string
 
 func readMetaHistory(w *world) metaHistory {
 	w.t.Helper()
 	h := metaHistory{}
-	for _, topic := range []string{topics.StageChanges, topics.SegmentChanges} {
+	for _, topic := range []string{topics.StageChanges, topics.SegmentChanges, topics.Assignments, topics.Conversions} {
 		for _, r := range w.all(topic) {
 			rec, err := record.DecodeRecord(r.Value)
 			if err != nil {
@@ -63,10 +63,10 @@ func readMetaHistory(w *world) metaHistory {
 // addRecord adds a change without the instant at which it was found.
 func (h metaHistory) addRecord(r *record.Record) {
 	r.DetectedAt = r.EffectiveAt
-	key := "stage changes of " + r.CustomerID
-	if r.Kind == record.SegmentChange {
-		key = "segment changes of " + r.CustomerID
+	kinds := map[record.Kind]string{
+		record.StageChange: "stage changes", record.SegmentChange: "segment changes", record.Assignment: "assignments", record.Conversion: "conversions",
 	}
+	key := kinds[r.Kind] + " of " + r.CustomerID
 	h[key] = append(h[key], string(r.AppendJSON(nil)))
 }
 
@@ -109,7 +109,7 @@ func oracleMetaHistory(p *metaPlan) (metaHistory, error) {
 		for i := range result.Records {
 			h.addRecord(&result.Records[i])
 		}
-		// Stage changes are one topic and segment changes another, so each is in order.
+		// Each kind is a topic of its own, and in order.
 		if result.Profile != nil {
 			h["profile of "+id] = profileLines(result.Profile)
 		}
@@ -166,7 +166,7 @@ func differenceOf(left, right metaHistory) *metaDifference {
 
 // rank puts what explains other differences first.
 func rank(key string) string {
-	for i, kind := range []string{"dead", "stage", "segment", "activity", "profile"} {
+	for i, kind := range []string{"dead", "stage", "segment", "assignments", "conversions", "activity", "profile"} {
 		if strings.HasPrefix(key, kind) {
 			return fmt.Sprint(i)
 		}

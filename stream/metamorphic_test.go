@@ -15,8 +15,8 @@ import (
 //
 //   - ordered: no event comes after a later one of its customer, and what is of one
 //     customer comes through one partition of one input. Then everything is the same,
-//     record for record: stage and segment changes, profiles, activity, every total,
-//     dead letters; whatever the number of lanes, slots and processes, the size of
+//     record for record: stage and segment changes, assignments, conversions,
+//     profiles, activity, every total, dead letters; whatever the number of lanes, slots and processes, the size of
 //     polls, transactions, waves and caches, the way in, kills, restarts and moves of
 //     lanes at any moment, and messages that come again. And it is what the oracle
 //     says of the list. Only detected_at, where the clock stood when a change was
@@ -32,9 +32,10 @@ import (
 //     still counts first: messages with the same messageId, or orders with the same
 //     key, keep to their order, and so do messages of an instant without messageId.
 //   - late: any order. Then the stages, segments and traits in which customers end are
-//     the same, if no condition asks how long a stage was held, and so are the totals
-//     per event and period, if nothing comes CloseAfter behind the clock. By which
-//     way they got there, and under which stage something was counted, is not.
+//     the same, if no condition asks how long a stage was held or for a campaign, and
+//     so are the totals per event and period, if nothing comes CloseAfter behind the
+//     clock. By which way they got there, under which stage something was counted, and
+//     who was assigned on the way, is not.
 type metaPromise string
 
 const (
@@ -75,6 +76,7 @@ func TestMetamorphic(t *testing.T) {
 	if given["meta.seed"] && !given["meta.rounds"] {
 		rounds = 1
 	}
+	told := map[string]int{} // what the oracle said in all
 	for seed := first; seed < first+uint64(rounds); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			p := drawMetaPlan(seed)
@@ -82,21 +84,27 @@ func TestMetamorphic(t *testing.T) {
 			if err := os.WriteFile(path, []byte(p.text()), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			checkMeta(t, p, path)
+			checkMeta(t, p, path).tally(told)
 			if !t.Failed() {
 				_ = os.Remove(path)
 			}
 		})
 	}
+	t.Logf("%d seeds: %v", rounds, told)
+	for _, what := range metaTold {
+		if rounds >= 18 && told[what] < 10 {
+			t.Errorf("the plans reached %q only %d times: the generator has gone blind", what, told[what])
+		}
+	}
 }
 
 // checkMeta runs the plan of a file under its configurations and compares. The first
-// one is compared with the oracle, the others with the first.
-func checkMeta(t *testing.T, p *metaPlan, path string) {
+// one is compared with the oracle, the others with the first. It returns what was promised.
+func checkMeta(t *testing.T, p *metaPlan, path string) metaHistory {
 	t.Helper()
 	if *metaReduce {
 		reduceMeta(t, p, path)
-		return
+		return nil
 	}
 	at := "the oracle" // where it broke, if it did
 	defer func() {
@@ -125,6 +133,7 @@ func checkMeta(t *testing.T, p *metaPlan, path string) {
 			t.Fatalf("%s\n%s", metaDiffers, d.show(p, "config "+c.String(), "config "+p.configs[0].String()))
 		}
 	}
+	return want.promised(p.promise, true)
 }
 
 // metaDiffers stands at the head of what a difference prints, so that another failure

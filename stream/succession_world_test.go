@@ -150,7 +150,7 @@ func (w *world) judgedUnder(messages []message, follow []followed, until instant
 	for _, e := range w.def.Events {
 		everything[e.Name.Value] = oracle.Held{Newest: math.MaxInt, Values: true}
 	}
-	stages, segments, profiles := changes{}, changes{}, map[string]string{}
+	j, profiles := newJudgement(), map[string]string{}
 	for id, ms := range customers {
 		var switches []oracle.Switch
 		for k, f := range follow {
@@ -169,18 +169,16 @@ func (w *world) judgedUnder(messages []message, follow []followed, until instant
 		}
 		result := judge(first).CustomerUnder(id, ms, switches, until)
 		for _, r := range result.Records {
-			if r.Kind == record.StageChange {
-				stages.add(id, r.ID.String(), describeUnder(&r))
-			} else {
-				segments.add(id, r.ID.String(), describeUnder(&r))
-			}
+			j.add(&r, describeUnder(&r))
 		}
 		if result.Profile != nil {
 			profiles[id] = string(result.Profile.AppendJSON(nil))
 		}
 	}
-	compare(w.t, "stage changes by the versioned oracle", w.changesUnder(topics.StageChanges), stages)
-	compare(w.t, "segment changes by the versioned oracle", w.changesUnder(topics.SegmentChanges), segments)
+	compare(w.t, "stage changes by the versioned oracle", w.changesUnder(topics.StageChanges), j.stages)
+	compare(w.t, "segment changes by the versioned oracle", w.changesUnder(topics.SegmentChanges), j.segments)
+	compare(w.t, "assignments by the versioned oracle", w.changesUnder(topics.Assignments), j.assignments)
+	compare(w.t, "conversions by the versioned oracle", w.changesUnder(topics.Conversions), j.conversions)
 	got := map[string]string{}
 	for _, r := range w.all(topics.Profiles) {
 		got[string(r.Key)] = string(r.Value)
@@ -211,7 +209,7 @@ func (w *world) changesUnder(topic string) changes {
 		if rec.DefinitionVersion < version[rec.CustomerID] {
 			w.t.Errorf("%s has a change of version %d after one of %d", rec.CustomerID, rec.DefinitionVersion, version[rec.CustomerID])
 		}
-		k := key{rec.CustomerID, rec.Model + rec.Segment}
+		k := key{rec.CustomerID, rec.Name()}
 		if rec.EffectiveAt < effective[k] {
 			w.t.Errorf("%s: %s takes effect before %s", rec.CustomerID, describe(&rec), effective[k])
 		}
