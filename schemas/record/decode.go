@@ -129,6 +129,7 @@ type recordJSON struct {
 	AssignedAt moment          `json:"assigned_at"`
 	Value      amount          `json:"value"`
 	Currency   *string         `json:"currency"`
+	Unpriced   int64           `json:"unpriced"`
 	Stages     members[string] `json:"stages"`
 	Segments   []string        `json:"segments"`
 
@@ -191,6 +192,7 @@ func DecodeRecord(b []byte) (Record, error) {
 		if r.Kind == Conversion {
 			r.Goal, r.AssignedAt = w.Goal, w.AssignedAt.instant()
 			r.Value, r.HasValue, r.Currency = w.Value.value, w.Value.ok, orEmpty(w.Currency)
+			r.Unpriced = w.Unpriced
 		}
 	default:
 		r.Segment, r.Entered = w.Segment, w.Entered

@@ -85,6 +85,10 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 		}
 		dst = append(dst, `,"currency":`...)
 		dst = appendNullable(dst, r.Currency)
+		if r.Unpriced != 0 {
+			dst = append(dst, `,"unpriced":`...)
+			dst = strconv.AppendInt(dst, r.Unpriced, 10)
+		}
 		dst = r.appendMembership(dst)
 	default:
 	}

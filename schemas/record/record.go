@@ -101,6 +101,9 @@ type Record struct {
 	Value      decimal.Decimal // if HasValue, else null
 	HasValue   bool
 	Currency   string // of Value; empty (null) if it is no money
+	// Unpriced is, of a total, how many occurrences in the window have money of another
+	// currency, of which Value has nothing.
+	Unpriced int64
 }
 
 // Name is what the sequence counts within: the model, the segment, the campaign, or

@@ -83,6 +83,7 @@ func records() *rapid.Generator[record.Record] {
 			if r.HasValue = rapid.Bool().Draw(t, "has value"); r.HasValue {
 				r.Value = decimals().Draw(t, "value")
 			}
+			r.Unpriced = rapid.Int64Range(0, 2).Draw(t, "unpriced")
 		}
 		r.SetID()
 		return r

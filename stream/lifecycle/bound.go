@@ -74,6 +74,9 @@ func (m *Model) stateParts() []part {
 	for i, e := range m.events {
 		n := 5*numberBytes + 3*lengthBytes
 		instant := instantBytes + hashBytes*len(e.props)
+		if e.moneyAt > 0 {
+			instant += numberBytes
+		}
 		if e.needsValues {
 			instant += numberBytes
 		}
@@ -119,7 +122,7 @@ func (m *Model) stateParts() []part {
 // enrolmentBytes is what a customer's part in a campaign takes at most.
 func (m *Model) enrolmentBytes(c *campaignDef) int {
 	variant := maxByValue + lengthBytes
-	perRound := 2*numberBytes + m.placeBytes() + len(c.goals)*(1+4*numberBytes)
+	perRound := 2*numberBytes + m.placeBytes() + len(c.goals)*(1+5*numberBytes)
 	return variant + 3*numberBytes + len(c.goals)*(numberBytes+1) + lengthBytes + (c.open+maxCorrected)*perRound
 }
 

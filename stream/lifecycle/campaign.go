@@ -202,9 +202,13 @@ func (c *compiler) compileGoal(src *definition.Goal, g *goalDef, reads *bitset, 
 		e.retain(maxKept, g.within)
 		e.needsValues = e.needsValues || g.value == definition.TotalValue
 	}
-	if g.value == definition.FirstValue && c.currencyPath < 0 {
+	if g.value != definition.NoValue && c.currencyPath < 0 {
 		c.currencyPath = c.project([]string{"properties", "currency"})
 		c.productsPath = c.project([]string{"properties", "products"})
+	}
+	if g.value == definition.TotalValue && c.def.Currency != "" {
+		e.priced = true
+		e.risen = e.risen || g.baseline && e.source == nil
 	}
 }
 
@@ -214,6 +218,9 @@ func (c *compiler) findGoalMeanings() {
 		for g := range c.rules[i].campaign.goals {
 			goal := &c.rules[i].campaign.goals[g]
 			goal.meaning = fmt.Sprint(goal.within, " ", goal.value, " ", goal.baseline, " ")
+			if goal.value == definition.TotalValue {
+				goal.meaning += c.def.Currency + " "
+			}
 			switch {
 			case goal.event != nil:
 				goal.meaning += fmt.Sprintf("event %s %q", goal.event.name, goal.event.meaning)

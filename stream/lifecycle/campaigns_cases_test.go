@@ -128,6 +128,59 @@ var campaignCases = []campaignCase{
 		},
 	},
 	{
+		name:      "total: a late order after the close, then refunded as a whole, is in no record",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 01:00 order total=10 order_id=1; 03:00 page; 01:30 order total=7 order_id=2; 04:00 refund order_id=2; 05:00 refund order_id=1",
+		want: []string{
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR sequence 1 by deadline",
+			"05:00:00 converted c/g round 1 a value 0 EUR sequence 2 by event",
+		},
+	},
+	{
+		name:      "total: nor is one that alone came into the window, too late, and its refund",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 03:00 page; 01:30 order total=7 order_id=2; 04:00 refund order_id=2 total=3; 05:00 refund order_id=2",
+		want:      []string{"00:00:00 assigned c round 1 a by event"},
+	},
+	{
+		name:      "total: money of another currency has no value, and is counted",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 01:00 order total=10 currency=EUR; 01:10 order total=100 currency=USD; 01:20 order total=5; 01:30 order total=x currency=USD; 01:40 order total=3 currency=5",
+		until:     "03:00",
+		want: []string{
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 18 EUR and 1 unpriced sequence 1 by deadline",
+		},
+	},
+	{
+		name:      "total: money of another currency alone is a conversion all the same",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 01:10 order total=100 currency=USD", until: "03:00",
+		want: []string{
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 0 EUR and 1 unpriced sequence 1 by deadline",
+		},
+	},
+	{
+		name:      "total: a refund of an order of another currency changes nothing, before the close or after it",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
+		steps:     "00:00 page; 01:00 order total=10 order_id=1; 01:10 order total=100 order_id=2 currency=USD; 01:20 order total=50 order_id=3 currency=USD; 01:30 refund order_id=2 total=30 currency=USD; 03:00 refund order_id=2 currency=USD; 03:10 refund order_id=3 total=1; 04:00 refund order_id=1 total=4 currency=USD",
+		want: []string{
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR and 2 unpriced sequence 1 by deadline",
+			"04:00:00 converted c/g round 1 a value 6 EUR and 2 unpriced sequence 2 by event",
+		},
+	},
+	{
+		name:      "first: the converting event's own currency",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: first}]}`,
+		steps:     "00:00 page; 01:10 order total=100 currency=USD",
+		want:      []string{"00:00:00 assigned c round 1 a by event", "01:10:00 converted c/g round 1 a value 100 USD sequence 1 by event"},
+	},
+	{
+		name:      "a rise in money is in the definition's currency, before and after",
+		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total, baseline: true}]}`,
+		steps:     "00:10 order total=5; 00:20 order total=40 order_id=1 currency=USD; 00:30 order total=2 currency=EUR; 02:00 page; 02:30 order total=9; 02:40 order total=80 currency=USD; 03:00 refund order_id=1 total=7", until: "05:00",
+		want: []string{"02:00:00 assigned c round 1 a by event", "04:00:00 converted c/g round 1 a value 2 EUR and 1 unpriced sequence 1 by deadline"},
+	},
+	{
 		name:      "when: true at assignment, it has to become false first",
 		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, when: "seen('visit', '1h')", within: 3h}]}`,
 		steps:     "00:00 page; 00:30 page; 02:00 page; 02:30 page",
@@ -315,7 +368,7 @@ func (c campaignCase) read(t *testing.T) (lines [][]byte, until instant.Instant)
 		var members []string
 		for _, w := range words[2:] {
 			name, value, _ := strings.Cut(w, "=")
-			if strings.ContainsAny(value[:1], "xyz") {
+			if strings.ContainsAny(value[:1], "xyzEU") {
 				value = `"` + value + `"`
 			}
 			members = append(members, fmt.Sprintf("%q:%s", name, value))
@@ -358,6 +411,9 @@ func ofCampaigns(r oracle.Result) []string {
 			value := ""
 			if r.HasValue {
 				value = strings.TrimRight(fmt.Sprintf(" value %s %s", r.Value, r.Currency), " ")
+			}
+			if r.Unpriced > 0 {
+				value += fmt.Sprintf(" and %d unpriced", r.Unpriced)
 			}
 			out = append(out, fmt.Sprintf("%s converted %s/%s round %d %s%s sequence %d by %s", at, r.Campaign, r.Goal, r.Round, arm, value, r.Sequence, r.Cause.Type))
 		default:

@@ -87,7 +87,7 @@ func carriedFrom(old, e *eventDef) carriedEvent {
 		}
 		ce.hours = append(ce.hours, at)
 	}
-	ce.same = old.width == e.width && old.needsValues == e.needsValues && old.needsKeys == e.needsKeys
+	ce.same = old.width == e.width && old.moneyAt == e.moneyAt && old.needsValues == e.needsValues && old.needsKeys == e.needsKeys
 	for i, at := range ce.props {
 		ce.same = ce.same && at == i
 	}
@@ -286,6 +286,13 @@ func (ce *carriedEvent) appendRow(rows []int64, e *eventDef, was []int64) []int6
 			hash = was[old.propsAt+at]
 		}
 		rows = append(rows, hash)
+	}
+	if e.moneyAt > 0 {
+		foreign := int64(0) // what was not kept is taken for the definition's own
+		if old.moneyAt > 0 {
+			foreign = was[old.moneyAt]
+		}
+		rows = append(rows, foreign)
 	}
 	return rows
 }

@@ -80,6 +80,7 @@ const (
 	flagApplied
 	flagRefunded
 	flagLate
+	flagForeign
 )
 
 // The append functions take and give the bytes, as append does, so that a state is
@@ -272,6 +273,13 @@ func appendSeries(b []byte, e *eventDef, s *series, clock int64) []byte {
 	return b
 }
 
+// foreignMoney stands before a value that is money of another currency; no value is
+// written so.
+const foreignMoney = math.MaxUint64
+
+// hashesEnd is the place in a row behind key and properties.
+func (e *eventDef) hashesEnd() int { return e.propsAt + len(e.props) }
+
 func appendRows(b []byte, e *eventDef, rows []int64, before int64) []byte {
 	if e.width == 1 {
 		b = slices.Grow(b, len(rows)*binary.MaxVarintLen64)
@@ -287,10 +295,13 @@ func appendRows(b []byte, e *eventDef, rows []int64, before int64) []byte {
 		row := rows[i : i+e.width]
 		b = appendInt(b, row[0]-before)
 		before = row[0]
+		if e.moneyAt > 0 && row[e.moneyAt] != 0 {
+			b = appendUint(b, foreignMoney)
+		}
 		if e.needsValues {
 			b = appendUint(b, optional(row[1]))
 		}
-		for _, hash := range row[e.keyAt:] {
+		for _, hash := range row[e.keyAt:e.hashesEnd()] {
 			b = appendHash(b, uint64(hash))
 		}
 	}
@@ -315,7 +326,7 @@ func appendOrders(b []byte, orders []keyEntry, clock int64) []byte {
 	for i := range orders {
 		k := &orders[i]
 		b = appendHash(b, k.hash)
-		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded)|flag(k.late > 0, flagLate))
+		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded)|flag(k.late > 0, flagLate)|flag(k.foreign, flagForeign))
 		b = appendInt(b, clock-k.at)
 		b = appendUint(b, optional(int64(k.value)))
 		if k.refunded != 0 {

@@ -29,6 +29,7 @@ const (
 	flagDone = 1 << iota
 	flagOutcome
 	flagTold
+	flagUnpriced
 )
 
 func (m *Model) appendEnrolments(b []byte, s *State) []byte {
@@ -75,14 +76,18 @@ func (m *Model) appendEnrolment(b []byte, c *campaignDef, e *enrolment, clock in
 
 func appendProgress(b []byte, p *progress) []byte {
 	o := p.outcome
-	b = append(b, flag(p.done, flagDone)|flag(o != nil, flagOutcome)|flag(o != nil && o.told, flagTold))
+	b = append(b, flag(p.done, flagDone)|flag(o != nil, flagOutcome)|flag(o != nil && o.told, flagTold)|flag(o != nil && o.unpriced != 0, flagUnpriced))
 	if o == nil {
 		return b
 	}
 	b = appendInt(b, o.n)
 	b = appendInt(b, int64(o.net.lo))
 	b = appendInt(b, int64(o.net.hi)-int64(o.net.lo)>>63) // 0 for all that fits a word
-	return appendUint(b, optional(int64(o.value)))
+	b = appendUint(b, optional(int64(o.value)))
+	if o.unpriced != 0 {
+		b = appendInt(b, o.unpriced)
+	}
+	return b
 }
 
 // appendName writes a name as its place, from 1, or as 0 and its text.
@@ -203,6 +208,9 @@ func (d *decoder) progress(p *progress) {
 	lo := d.int()
 	o.net = wide{lo: uint64(lo), hi: uint64(d.int() + lo>>63)}
 	o.value = decimal.Decimal(d.optional())
+	if flags&flagUnpriced != 0 {
+		o.unpriced = d.int()
+	}
 	p.outcome = o
 }
 

@@ -222,8 +222,11 @@ func decodeSeries(d *decoder, e *eventDef) *series {
 	return s
 }
 
+// foreignValue is foreignMoney as it is read.
+const foreignValue = math.MaxInt64
+
 func decodeRows(d *decoder, e *eventDef) []int64 {
-	hashes := e.width - e.keyAt
+	hashes := e.hashesEnd() - e.keyAt
 	size := 1 + 8*hashes
 	if e.needsValues {
 		size++
@@ -241,7 +244,14 @@ func decodeRows(d *decoder, e *eventDef) []int64 {
 		if e.needsValues {
 			row[1] = d.optional()
 		}
-		for k := e.keyAt; k < len(row); k++ {
+		if e.moneyAt > 0 && row[1] == foreignValue {
+			row[1], row[e.moneyAt] = d.optional(), 1
+			if row[1] == foreignValue {
+				d.fail()
+				return nil
+			}
+		}
+		for k := e.keyAt; k < e.hashesEnd(); k++ {
 			row[k] = int64(d.hash())
 		}
 	}
@@ -270,7 +280,7 @@ func (d *decoder) orders() []keyEntry {
 		k := &orders[i]
 		k.hash = d.hash()
 		flags := d.byte()
-		k.full, k.applied = flags&flagFull != 0, flags&flagApplied != 0
+		k.full, k.applied, k.foreign = flags&flagFull != 0, flags&flagApplied != 0, flags&flagForeign != 0
 		k.at = d.clock - d.int()
 		k.value = decimal.Decimal(d.optional())
 		if flags&flagRefunded != 0 {

@@ -127,7 +127,7 @@ func decodeSeriesFormat1(d *decoder, e *eventDef) *series {
 // decodeRowsFormat1 makes rows of the columns.
 func decodeRowsFormat1(d *decoder, e *eventDef) []int64 {
 	n := d.len(1)
-	if n == 0 || n > len(d.b)/(1+8*(e.width-e.keyAt)) {
+	if n == 0 || n > len(d.b)/(1+8*(e.hashesEnd()-e.keyAt)) {
 		if n > 0 {
 			d.fail()
 		}

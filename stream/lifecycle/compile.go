@@ -90,8 +90,11 @@ type eventDef struct {
 	width   int    // words of a row: instant, value if needed, key if needed, hashes of props
 	keyAt   int    // place of the key in a row
 	propsAt int    // and of the first property
+	moneyAt int    // and of whether its value is money of another currency; 0: not kept
 	slots   int    // how many properties have their texts kept
 	pursued bool   // a campaign's goal is that it happens
+	priced  bool   // a goal sums its values, which are money
+	risen   bool   // and compares them with those before
 	none    series // of customers to whom it never happened; never written to
 }
 
@@ -451,6 +454,10 @@ func (c *compiler) finishEvents() {
 			e.propsAt++
 		}
 		e.width = e.propsAt + len(e.props)
+		if e.risen {
+			e.moneyAt = e.width
+			e.width++
+		}
 	}
 }
 

@@ -50,10 +50,13 @@ type progress struct {
 
 // outcome is what counts for a goal that settles when its window closes.
 type outcome struct {
-	n     int64 // occurrences in the window
-	net   wide  // their values, or how many there are, less those of the baseline's window
-	told  bool
-	value decimal.Decimal // the last that was told; noNumber if none
+	n   int64 // occurrences in the window
+	net wide  // their values, or how many there are, less those of the baseline's window
+	// unpriced are occurrences in the window with money of another currency than the
+	// definition's. Here nobody knows what that is worth: net has nothing of it.
+	unpriced int64
+	told     bool
+	value    decimal.Decimal // the last that was told; noNumber if none
 }
 
 // own is the outcome, made if there is none.

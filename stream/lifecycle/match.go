@@ -100,10 +100,7 @@ func (m *Model) resolve(s *State, msg *event.Message, in *input, out *Output) {
 		m.resolveAssigned(msg, ev, in)
 	}
 	if m.currencyPath >= 0 && (len(in.counted) > 0 || len(in.refunds) > 0) {
-		in.currency, in.products = msg.Raw(m.currencyPath), msg.Raw(m.productsPath)
-		if len(in.currency) > 6*maxCurrencyBytes+2 {
-			in.currency = nil // no currency, however it is escaped
-		}
+		in.currency, in.products = currencyText(msg.Raw(m.currencyPath)), msg.Raw(m.productsPath)
 	}
 	if ev.budget < 0 {
 		out.Overflow[LimitExpression]++

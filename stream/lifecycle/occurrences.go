@@ -10,18 +10,20 @@ import (
 )
 
 // count puts one occurrence into its series.
-func (st *step) count(c *counted, at int64, dirty *bitset) {
-	e := st.m.events[c.event]
+func (st *step) count(c *counted, in *input, dirty *bitset) {
+	e, at := st.m.events[c.event], in.at
+	foreign := e.priced && c.value != noNumber && st.m.foreign(in.currency)
 	o := occurrence{at: at, value: c.value, key: c.keyHash, props: c.props}
 	if c.keyHash != 0 {
 		if entry := st.s.of(e).order(c.keyHash); entry != nil {
-			entry.applied, entry.late = true, st.now-at
+			entry.applied, entry.late, entry.foreign = true, st.now-at, foreign
 			o.value = entry.net()
 		}
 	}
 	if c.texts != nil {
 		st.noteTexts(e, c, at)
 	}
+	o.foreign = foreign
 	st.add(e, o, dirty)
 }
 
@@ -39,7 +41,7 @@ func (st *step) add(e *eventDef, o occurrence, dirty *bitset) {
 	dirty.set(e.bit)
 	if e.pursued {
 		news := &st.out.scratch.news
-		news.occurrences = append(news.occurrences, happening{event: e.index, at: o.at, value: o.value})
+		news.occurrences = append(news.occurrences, happening{event: e.index, at: o.at, value: o.value, foreign: o.foreign})
 	}
 	if i < 0 {
 		return
@@ -161,7 +163,7 @@ func (st *step) refund(r *refundInput, dirty *bitset) {
 	}
 	before := entry.net()
 	entry.takeOff(r)
-	if after := entry.net(); e.pursued && entry.applied && before != noNumber && after != noNumber && before != after {
+	if after := entry.net(); e.pursued && entry.applied && !entry.foreign && before != noNumber && after != noNumber && before != after {
 		dirty.set(e.bit)
 		news := &st.out.scratch.news
 		news.corrections = append(news.corrections, correction{event: e.index, at: entry.at, applied: entry.at + entry.late, before: before, after: after})

@@ -150,6 +150,24 @@ func (st *step) noteActivity(in *input, v *visit, begins bool) {
 	}
 }
 
+// currencyText is a message's currency, or nothing if it is too long for one, however it
+// is escaped.
+func currencyText(raw []byte) []byte {
+	if len(raw) > 6*maxCurrencyBytes+2 {
+		return nil
+	}
+	return raw
+}
+
+// foreign reports whether a message with this currency has money of another one than the
+// definition's. Without one in the definition values are plain numbers.
+func (m *Model) foreign(currency []byte) bool {
+	if m.def.Currency == "" || len(currency) == 0 {
+		return false
+	}
+	return m.currencyOf(&input{currency: currencyText(currency)}) != m.def.Currency
+}
+
 // currencyOf is the message's own currency, else the definition's.
 func (m *Model) currencyOf(in *input) string {
 	if v := fromJSON(in.currency); v.kind == isText && v.s != "" && len(v.s) <= maxCurrencyBytes {

@@ -170,7 +170,7 @@ func (t *turn) countOccurrences(rd *round, p *progress, g *goalDef) (grew bool) 
 		if h.event != g.event.index || !after && (!g.baseline || h.at <= rd.at-g.within || h.at > rd.at) {
 			continue
 		}
-		o, n, worth := p.own(), int64(1), g.worth(h.value)
+		o, n, worth := p.own(), int64(1), g.worth(h.value, h.foreign)
 		if h.removed {
 			n, worth = -1, -worth
 		} else {
@@ -179,6 +179,9 @@ func (t *turn) countOccurrences(rd *round, p *progress, g *goalDef) (grew bool) 
 		if after {
 			o.n += n
 			o.net.add(worth)
+			if g.value == definition.TotalValue && h.foreign {
+				o.unpriced++
+			}
 		} else {
 			o.net.sub(worth)
 		}
@@ -221,6 +224,9 @@ func (t *turn) tellConversion(mine *enrolment, rd *round, i int, value decimal.D
 	}
 	if value != noNumber {
 		rec.Value, rec.HasValue, rec.Currency = value, true, currency
+	}
+	if o := rd.goals[i].outcome; o != nil {
+		rec.Unpriced = o.unpriced
 	}
 	rec.Cause.Condition = g.text
 	rec.SetID()

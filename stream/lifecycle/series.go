@@ -74,6 +74,7 @@ type keyEntry struct {
 	refunded decimal.Decimal // taken off so far
 	full     bool            // refunded as a whole
 	applied  bool            // the occurrence has been folded in (not merely held)
+	foreign  bool            // money of another currency: no total has it
 	late     int64           // how far behind the greatest instant applied it was then
 }
 
@@ -216,6 +217,8 @@ type occurrence struct {
 	value decimal.Decimal
 	key   uint64
 	props []uint64
+	// foreign says that value is money of another currency than the definition's.
+	foreign bool
 }
 
 // insert adds o, then drops what the event need not keep: more than e.keep
@@ -250,6 +253,9 @@ func (s *series) insert(e *eventDef, o occurrence, oldest int64) int {
 	}
 	for k := range e.props {
 		row[e.propsAt+k] = int64(o.props[k])
+	}
+	if e.moneyAt > 0 {
+		row[e.moneyAt] = int64(flag(o.foreign, 1))
 	}
 	n := s.size(e)
 	cut := max(0, n-e.keep)

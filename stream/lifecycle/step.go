@@ -356,7 +356,7 @@ func (st *step) apply(in *input) {
 	}
 	st.applyTraits(in, &dirty)
 	for i := range in.counted {
-		st.count(&in.counted[i], in.at, &dirty)
+		st.count(&in.counted[i], in, &dirty)
 	}
 	for i := range in.refunds {
 		st.refund(&in.refunds[i], &dirty)

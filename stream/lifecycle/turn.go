@@ -18,6 +18,7 @@ type happening struct {
 	at      int64
 	value   decimal.Decimal // noNumber if none
 	removed bool            // of a derived event: it is none any more
+	foreign bool            // the value is money of another currency
 }
 
 // correction is what a refund took off an occurrence that had been applied.
@@ -224,17 +225,19 @@ func (t *turn) before(g *goalDef, at int64) (sum wide) {
 		if e.needsValues {
 			value = decimal.Decimal(s.rows[i*e.width+1])
 		}
-		sum.add(g.worth(value))
+		foreign := e.moneyAt > 0 && s.rows[i*e.width+e.moneyAt] != 0
+		sum.add(g.worth(value, foreign))
 	}
 	return sum
 }
 
-// worth is what one occurrence counts for.
-func (g *goalDef) worth(value decimal.Decimal) decimal.Decimal {
+// worth is what one occurrence counts for. Money of another currency has no value: what it
+// is worth that day stands in no event.
+func (g *goalDef) worth(value decimal.Decimal, foreign bool) decimal.Decimal {
 	switch {
 	case g.value != definition.TotalValue:
 		return decimal.Scale
-	case value == noNumber:
+	case value == noNumber, foreign:
 		return 0
 	default:
 		return value

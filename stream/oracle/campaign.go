@@ -56,6 +56,7 @@ type progress struct {
 	before    []*Message // likewise the window before the assignment
 	value     *big.Rat   // of the last record; nil: none
 	currency  string     // likewise
+	unpriced  int64      // of within: those with money of another currency
 }
 
 // told is a conversion, or an assignment if goal is -1, of one evaluation.
@@ -229,7 +230,12 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 	grew := false
 	if v.now <= closes { // a late event after its close changes nothing
 		grew = len(within) > len(p.within) || len(before) > len(p.before)
-		p.within, p.before = messagesOf(within), messagesOf(before)
+		p.within, p.before, p.unpriced = messagesOf(within), messagesOf(before), 0
+		for _, occ := range within {
+			if def.Value == definition.TotalValue && occ.amount != nil && v.oracle.isForeign(occ.message) {
+				p.unpriced++
+			}
+		}
 	}
 	value := v.worth(def, p.within)
 	if def.Baseline {
@@ -263,7 +269,7 @@ func (v view) worth(def *definition.Goal, messages []*Message) *big.Rat {
 		case !slices.Contains(messages, occ.message):
 		case def.Value != definition.TotalValue:
 			total.Add(total, big.NewRat(1, 1))
-		case occ.amount != nil:
+		case occ.amount != nil && !v.oracle.isForeign(occ.message):
 			total.Add(total, occ.amount)
 		}
 	}
@@ -276,6 +282,12 @@ func messagesOf(occs []occurrence) []*Message {
 		out = append(out, occ.message)
 	}
 	return out
+}
+
+// isForeign: money of another currency has no value in the definition's, since no event
+// says the day's rate. Without a currency in the definition, values are numbers.
+func (o *Oracle) isForeign(m *Message) bool {
+	return o.def.Currency != "" && o.currencyOf(m) != o.def.Currency
 }
 
 func (o *Oracle) currencyOf(m *Message) string {
@@ -330,7 +342,11 @@ func campaignsUnder(from, to *Oracle, all map[string]membership) map[string]memb
 
 // goalMeans is everything by which a goal is told from others of its campaign.
 func (o *Oracle) goalMeans(g *definition.Goal) string {
-	return fmt.Sprint(g.Name.Value, g.Within, g.Value, g.Baseline, g.When.Value, o.eventMeans(g.Event.Value))
+	currency := ""
+	if g.Value == definition.TotalValue {
+		currency = o.def.Currency
+	}
+	return fmt.Sprint(currency, g.Name.Value, g.Within, g.Value, g.Baseline, g.When.Value, o.eventMeans(g.Event.Value))
 }
 
 func (o *Oracle) eventMeans(name string) string {

@@ -80,7 +80,7 @@ func (o *Oracle) size(a applied) int {
 	}
 	for _, c := range o.def.Campaigns {
 		for _, g := range c.Goals {
-			orders = orders || g.Value == definition.FirstValue
+			orders = orders || g.Value != definition.NoValue
 		}
 	}
 	if orders && len(a.occurrences)+len(a.refunds) > 0 {

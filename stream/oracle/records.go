@@ -75,6 +75,7 @@ func (l *life) ofCampaign(t told, now instant.Instant, cause record.Cause, detec
 		g, p := t.campaign.def.Goals[t.goal], in.goals[t.goal]
 		r.Kind, r.Goal, r.AssignedAt, r.Currency = record.Conversion, g.Name.Value, in.at, p.currency
 		r.Cause.Condition = g.When.Value
+		r.Unpriced = p.unpriced
 		if p.value != nil {
 			r.Value, r.HasValue = ofDecimal(p.value), true
 		}
