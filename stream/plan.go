@@ -19,16 +19,18 @@ import (
 
 // Preview is what a definition would change, if it followed the live one now.
 type Preview struct {
-	Definition   string         `json:"definition"`
-	LiveVersion  int64          `json:"live_version"`
-	Version      int64          `json:"version"`
-	Customers    int64          `json:"customers"`
-	Changing     int64          `json:"customers_changing"` // in a stage or segment
-	Models       []ModelPreview `json:"models"`
-	Segments     []GroupPreview `json:"segments"`
-	Sample       []Preliminary  `json:"sample"`
-	Missing      []Missed       `json:"missing_history"`
-	RebuildWants Recomputation  `json:"rebuild"`
+	Definition   string            `json:"definition"`
+	LiveVersion  int64             `json:"live_version"`
+	Version      int64             `json:"version"`
+	Customers    int64             `json:"customers"`
+	Changing     int64             `json:"customers_changing"` // in a stage or segment
+	Assigning    int64             `json:"customers_assigned"` // in a campaign, at once
+	Models       []ModelPreview    `json:"models"`
+	Segments     []GroupPreview    `json:"segments"`
+	Campaigns    []CampaignPreview `json:"campaigns"`
+	Sample       []Preliminary     `json:"sample"`
+	Missing      []Missed          `json:"missing_history"`
+	RebuildWants Recomputation     `json:"rebuild"`
 }
 
 // ModelPreview is a model of either definition.
@@ -49,17 +51,36 @@ type GroupPreview struct {
 	Stay   int64  `json:"stay"`
 }
 
-// Preliminary is one customer that would change.
+// CampaignPreview counts the customers of a campaign of either definition.
+type CampaignPreview struct {
+	Campaign string           `json:"campaign"`
+	Change   string           `json:"change"`   // "kept", "added" or "removed"
+	Assigned int64            `json:"assigned"` // who are by now, and stay so
+	Assign   int64            `json:"assign"`   // who would be at once
+	Holdout  int64            `json:"holdout"`  // of those
+	Variants []VariantPreview `json:"variants"` // likewise, in the order of the definition
+}
+
+// VariantPreview counts the customers that a variant would be given to.
+type VariantPreview struct {
+	Variant string `json:"variant"`
+	Assign  int64  `json:"assign"`
+}
+
+// Preliminary is one customer that would change, or be assigned.
 type Preliminary struct {
 	Customer string              `json:"customer"`
 	Changes  []PreliminaryChange `json:"changes"`
 }
 
 // PreliminaryChange is a change of a stage (Model) or a segment, with the condition that
-// holds now and the one that held before.
+// holds now and the one that held before; or an assignment, with the audience.
 type PreliminaryChange struct {
 	Model     string `json:"model,omitempty"`
 	Segment   string `json:"segment,omitempty"`
+	Campaign  string `json:"campaign,omitempty"`
+	Variant   string `json:"variant,omitempty"`
+	Holdout   bool   `json:"holdout,omitempty"`
 	From      string `json:"from,omitempty"`
 	To        string `json:"to,omitempty"`
 	Entered   *bool  `json:"entered,omitempty"`
@@ -91,6 +112,9 @@ func (p *Preview) Changes() bool {
 		if m.Change != "kept" || slices.ContainsFunc(m.Stages, changed) {
 			return true
 		}
+	}
+	if p.Assigning > 0 || slices.ContainsFunc(p.Campaigns, func(c CampaignPreview) bool { return c.Change != "kept" }) {
+		return true
 	}
 	return p.Changing > 0 || slices.ContainsFunc(p.Segments, changed)
 }

@@ -11,6 +11,7 @@ import (
 	"lapwing/schemas/definition"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/mailbox"
+	"lapwing/schemas/record"
 	"lapwing/stream/lifecycle"
 )
 
@@ -23,19 +24,20 @@ type previewer struct {
 	preview   Preview
 	stages    map[string]map[string]*GroupPreview
 	segments  map[string]*GroupPreview
+	campaigns map[string]*CampaignPreview
 	lacking   []int64
 }
 
 func newPreviewer(live, next *lifecycle.Model, sample int) *previewer {
 	p := &previewer{
 		sample: sample, live: live, new: next, carrier: lifecycle.NewCarrier(live, next),
-		stages: map[string]map[string]*GroupPreview{}, segments: map[string]*GroupPreview{},
+		stages: map[string]map[string]*GroupPreview{}, segments: map[string]*GroupPreview{}, campaigns: map[string]*CampaignPreview{},
 	}
 	p.lacking = make([]int64, len(p.carrier.Missing()))
 	def := next.Definition()
 	p.preview = Preview{
 		Definition: def.Name.Value, LiveVersion: live.Definition().Version, Version: def.Version,
-		Models: []ModelPreview{}, Segments: []GroupPreview{}, Sample: []Preliminary{}, Missing: []Missed{}, // lists for programs, never null
+		Models: []ModelPreview{}, Segments: []GroupPreview{}, Campaigns: []CampaignPreview{}, Sample: []Preliminary{}, Missing: []Missed{}, // lists for programs, never null
 	}
 	for _, d := range []*definition.Definition{def, live.Definition()} {
 		for _, m := range d.Models {
@@ -47,6 +49,12 @@ func newPreviewer(live, next *lifecycle.Model, sample int) *previewer {
 			if s.By.IsZero() {
 				p.segment(s.Name.Value)
 			}
+		}
+	}
+	for i := range def.Campaigns {
+		c := p.campaign(def.Campaigns[i].Name.Value)
+		for _, v := range def.Campaigns[i].Variants {
+			c.Variants = append(c.Variants, VariantPreview{Variant: v.Name.Value})
 		}
 	}
 	return p
@@ -103,21 +111,59 @@ func (p *previewer) customer(lineage *lifecycle.Lineage, id string, value []byte
 	was := p.live.Standing(state)
 	p.out.Reset()
 	state = p.carrier.Carry(state, id, at, at, &p.out)
-	if at != instant.None {
-		for p.new.Advance(state, id, at, at, &p.out) {
-			p.out.Reset()
-		}
+	assigned := p.assign(nil)
+	for more := at != instant.None; more; {
+		p.out.Reset()
+		more = p.new.Advance(state, id, at, at, &p.out)
+		assigned = p.assign(assigned)
 	}
 	is := p.new.Standing(state)
-	changed := p.count(&was, &is)
-	if !changed {
+	if p.count(&was, &is) {
+		p.preview.Changing++
+	} else if len(assigned) == 0 {
 		return nil
 	}
-	p.preview.Changing++
+	if len(assigned) > 0 {
+		p.preview.Assigning++
+	}
 	if len(p.preview.Sample) < p.sample {
-		p.preview.Sample = append(p.preview.Sample, Preliminary{Customer: id, Changes: p.reasons(&was, &is)})
+		p.preview.Sample = append(p.preview.Sample, Preliminary{Customer: id, Changes: append(p.reasons(&was, &is), assigned...)})
 	}
 	return nil
+}
+
+// campaign is the counts of a campaign by its name.
+func (p *previewer) campaign(name string) *CampaignPreview {
+	c := p.campaigns[name]
+	if c == nil {
+		c = &CampaignPreview{Campaign: name}
+		p.campaigns[name] = c
+	}
+	return c
+}
+
+// assign counts who is assigned by what has just been evaluated, and adds it to what is
+// told of the customer.
+func (p *previewer) assign(told []PreliminaryChange) []PreliminaryChange {
+	for i := range p.out.Records {
+		r := &p.out.Records[i]
+		if r.Kind != record.Assignment {
+			continue
+		}
+		c := p.campaign(r.Campaign)
+		c.Assign++
+		at := slices.IndexFunc(c.Variants, func(v VariantPreview) bool { return v.Variant == r.Variant })
+		switch {
+		case r.Holdout:
+			c.Holdout++
+		case at < 0: // a further round, in an arm of before
+			c.Variants = append(c.Variants, VariantPreview{Variant: r.Variant, Assign: 1})
+		default:
+			c.Variants[at].Assign++
+		}
+		told = append(told, PreliminaryChange{Campaign: r.Campaign, Variant: r.Variant, Holdout: r.Holdout, Condition: r.Cause.Condition})
+	}
+	return told
 }
 
 // count adds a customer to the counts and reports whether it changes.
@@ -141,6 +187,11 @@ func (p *previewer) count(was, is *lifecycle.Standing) (changed bool) {
 	}
 	for name, s := range in {
 		changed = p.move(s[0], s[1], true, func(int) *GroupPreview { return p.segment(name) }) || changed
+	}
+	for _, c := range was.Campaigns {
+		if c.Sequence > 0 && c.Goal == "" {
+			p.campaign(c.Campaign).Assigned++
+		}
 	}
 	return changed
 }
@@ -225,6 +276,16 @@ func (p *previewer) result() *Preview {
 		g := p.segments[name]
 		g.Change = changeOf(segmentOf(next, name) != nil, segmentOf(live, name) != nil)
 		out.Segments = append(out.Segments, *g)
+	}
+	for _, name := range names(next.Campaigns, live.Campaigns, func(c definition.Campaign) string { return c.Name.Value }) {
+		c := p.campaign(name)
+		of := func(d *definition.Definition) bool {
+			return slices.ContainsFunc(d.Campaigns, func(c definition.Campaign) bool { return c.Name.Value == name })
+		}
+		if c.Change = changeOf(of(next), of(live)); c.Variants == nil {
+			c.Variants = []VariantPreview{}
+		}
+		out.Campaigns = append(out.Campaigns, *c)
 	}
 	for i, m := range p.carrier.Missing() {
 		missed := Missed{Event: m.Event, Lack: m.Lack, Text: m.Text}

@@ -136,7 +136,11 @@ func planText(p *stream.Preview) []byte {
 	} else {
 		fmt.Fprintf(&b, "%s: version %d after version %d\n", p.Definition, p.Version, p.LiveVersion)
 	}
-	fmt.Fprintf(&b, "%s customers, %s of them change\n", grouped(p.Customers), grouped(p.Changing))
+	fmt.Fprintf(&b, "%s customers, %s of them change", grouped(p.Customers), grouped(p.Changing))
+	if len(p.Campaigns) > 0 {
+		fmt.Fprintf(&b, ", %s are assigned", grouped(p.Assigning))
+	}
+	b.WriteString("\n")
 	const heading, row = "  %-28s %12s %12s %10s %10s %12s\n", "  %-28s %12s %12s %10s %10s %12s%s\n"
 	group := func(g *stream.GroupPreview) {
 		note := ""
@@ -166,6 +170,7 @@ func planText(p *stream.Preview) []byte {
 	if left > 0 {
 		fmt.Fprintf(&b, "  and %s more, with fewer who enter and leave: --format json has all\n", grouped(int64(left)))
 	}
+	planCampaigns(&b, p.Campaigns)
 	if len(p.Sample) > 0 {
 		fmt.Fprintf(&b, "\namong those who change\n")
 	}
@@ -205,6 +210,31 @@ func segmentsShown(all []stream.GroupPreview) (shown []*stream.GroupPreview, lef
 	return shown, left
 }
 
+// planCampaigns says who would be assigned at once.
+func planCampaigns(b *bytes.Buffer, all []stream.CampaignPreview) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n  %-28s %12s %12s\n", "campaign", "assigned", "at once")
+	row := func(name string, assigned, now, note string) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-28s %12s %12s  %s", visible(name), assigned, now, note), " ") + "\n")
+	}
+	for _, c := range all {
+		note := ""
+		if c.Change != "kept" {
+			note = c.Change
+		}
+		row(c.Campaign, grouped(c.Assigned), grouped(c.Assign), note)
+		if c.Assign == 0 {
+			continue
+		}
+		for _, v := range c.Variants {
+			row("  "+cmp.Or(v.Variant, "no variant"), "", grouped(v.Assign), "")
+		}
+		row("  holdout", "", grouped(c.Holdout), "")
+	}
+}
+
 // planChange says in a line what changes and why.
 func planChange(c *stream.PreliminaryChange) string {
 	because := ""
@@ -217,6 +247,10 @@ func planChange(c *stream.PreliminaryChange) string {
 		because = ": before " + c.Former
 	}
 	switch {
+	case c.Campaign != "" && c.Holdout:
+		return fmt.Sprintf("is in the holdout of %s%s", c.Campaign, because)
+	case c.Campaign != "":
+		return fmt.Sprintf("is assigned in %s: %s%s", c.Campaign, cmp.Or(c.Variant, "no variant"), because)
 	case c.Model != "":
 		return fmt.Sprintf("%s: %s → %s%s", c.Model, cmp.Or(c.From, "none"), cmp.Or(c.To, "none"), because)
 	case c.Entered != nil && *c.Entered:

@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"lapwing/schemas/record"
 )
@@ -111,8 +112,9 @@ func (s *State) takeCampaign(m *Model, rule int) {
 // CampaignStanding is a customer's part in a campaign.
 type CampaignStanding struct {
 	Campaign string
-	In       bool  // in its audience
-	Sequence int64 // how often the customer was assigned
+	Goal     string // of a goal that is no more; empty: the campaign's own
+	In       bool   // in its audience
+	Sequence int64  // how often the customer was assigned
 
 	rule      *rule // nil: the definition does not have the campaign any more
 	enrolment *enrolment
@@ -132,7 +134,11 @@ func (m *Model) standingCampaigns(s *State) []CampaignStanding {
 	}
 	for _, r := range s.retired {
 		if r.kind == retiredCampaign || r.kind == retiredGoal {
-			out = append(out, CampaignStanding{Campaign: r.name, Sequence: r.sequence, retired: r})
+			is := CampaignStanding{Campaign: r.name, Sequence: r.sequence, retired: r}
+			if r.kind == retiredGoal {
+				is.Campaign, is.Goal, _ = strings.Cut(r.name, "/")
+			}
+			out = append(out, is)
 		}
 	}
 	return out
