@@ -191,7 +191,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.activity_log
     stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the message; a model is missing before the customer''s first evaluation.',
     segments Array(LowCardinality(String)) COMMENT 'Segments just before the message, sorted.',
     session_stages Map(LowCardinality(String), String) COMMENT 'Stage per model just before the first message of the session: KPIs by stage use it.',
-    session_start DateTime64(3, 'UTC') COMMENT 'When the session began: with the customer, which session it is.' CODEC(Delta, ZSTD(1)),
+    session_start DateTime64(3, 'UTC') COMMENT 'When the session began: with the customer, which session it is; the message''s own time for what the customer only received, which is in no session.' CODEC(Delta, ZSTD(1)),
     platform LowCardinality(String) COMMENT 'app or site; empty if the message does not tell.',
     too_late Bool COMMENT 'Whether it came after its period had closed: no count or sum has it.',
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of the values: that of the message, else that of the definition.',

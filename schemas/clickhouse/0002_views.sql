@@ -629,8 +629,9 @@ AS SELECT
     argMinIf(platform, (event_time, _offset), platform != '') AS platform,
     any(session_stages) AS stages
 FROM {{db}}.activity
+WHERE empty(exposures) OR type IN ('page', 'screen') OR arrayExists(e -> tupleElement(e, 'step') = 'clicked' AND NOT tupleElement(e, 'machine'), exposures)
 GROUP BY customer_id, session_start
-COMMENT 'Sessions of customers: messages with no gap of 30 minutes (settings) or more between them. Whole only with activity: all.';
+COMMENT 'Sessions of customers: messages with no gap of 30 minutes (settings) or more between them, without what customers only received. Whole only with activity: all.';
 
 CREATE OR REPLACE VIEW {{db}}.activity_mode
 (

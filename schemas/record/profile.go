@@ -183,7 +183,8 @@ type Activity struct {
 	Products   json.RawMessage // properties.products as received, of events with a key; or nil
 
 	// The customer's session, as known when the message was applied. None in a record
-	// of before there were sessions, which has none of what follows either.
+	// of before there were sessions, which has none of what follows either. What a
+	// customer only received is in no session: it has its own time and stages here.
 	SessionStart  instant.Instant
 	SessionStages []StageAt // just before the session's first message
 	SessionBegins bool      // whether this is its first message; not written
@@ -194,6 +195,9 @@ type Activity struct {
 
 // Referenced reports whether the message counts as something of the definition.
 func (a *Activity) Referenced() bool { return len(a.Occurrence) > 0 || len(a.Exposures) > 0 }
+
+// StepClicked is the step of an exposure that leads to app or site.
+const StepClicked = "clicked"
 
 // Exposure tells that something was sent to the customer, or what became of it.
 type Exposure struct {

@@ -9,6 +9,7 @@ import (
 
 	"lapwing/schemas/instant"
 	"lapwing/schemas/record"
+	"lapwing/sink/sinktest"
 )
 
 // occurrence is one event of one message, as it arrived.
@@ -77,6 +78,9 @@ func (o *oracle) visits() map[visit][]*record.Activity {
 	all := map[visit][]*record.Activity{}
 	for i := range o.h.Activity {
 		a := &o.h.Activity[i]
+		if sinktest.Received(a) {
+			continue
+		}
 		v := visit{a.CustomerID, a.SessionStart}
 		all[v] = append(all[v], a)
 	}

@@ -103,6 +103,10 @@ func (h *History) visit(rng *rand.Rand, all []record.Activity) {
 	stages := map[instant.Instant][]record.StageAt{}
 	for i := range all {
 		a := &all[i]
+		if Received(a) {
+			a.SessionStart, a.SessionStages = a.EventTime, a.Stages
+			continue
+		}
 		begins := start.IsNone() || a.EventTime < start || a.EventTime >= last.Add(sessionGap)
 		a.SessionStart = start
 		if begins {
@@ -122,6 +126,19 @@ func (h *History) visit(rng *rand.Rand, all []record.Activity) {
 		}
 		a.SessionStages, a.SessionBegins = held, !known
 	}
+}
+
+// Received reports whether a message is no part of a visit: it tells of something sent to
+// the customer, and neither of a page or screen nor of a click by a person.
+func Received(a *record.Activity) bool {
+	sent := false
+	for _, e := range a.Exposures {
+		if e.Step == "clicked" && !e.Machine {
+			return false
+		}
+		sent = true
+	}
+	return sent && a.Type != "page" && a.Type != "screen"
 }
 
 // aggregateSessions counts sessions and the events in them as the stream would.

@@ -63,6 +63,15 @@ func (m *Model) expose(msg *event.Message, ev *eval, in *input) {
 	}
 }
 
+// received reports whether the message tells only of what was sent to the customer, and
+// not of the customer coming: it is an exposure, no page or screen, and nobody clicked.
+func (in *input) received() bool {
+	if len(in.exposures) == 0 || string(in.kind) == "page" || string(in.kind) == "screen" {
+		return false
+	}
+	return !slices.ContainsFunc(in.exposures, func(e record.Exposure) bool { return e.Step == record.StepClicked && !e.Machine })
+}
+
 // platform is where a message comes from.
 type platform uint8
 

@@ -98,7 +98,7 @@ func (m *Model) ProfileIn(b *ProfileBuffer, s *State, customer string) *record.P
 }
 
 // noteActivity records what the message counts as, with the stages and segments
-// held just before it, and its session.
+// held just before it, and its session; v is nil if it is in none.
 func (st *step) noteActivity(in *input, v *visit, begins bool) {
 	out, s, m := st.out, st.s, st.m
 	counts := begins || len(in.counted) > 0 || len(in.refunds) > 0 || len(in.exposures) > 0
@@ -116,8 +116,12 @@ func (st *step) noteActivity(in *input, v *visit, begins bool) {
 		CustomerID: st.customer, EventTime: instant.Instant(in.at), MessageID: string(in.messageID),
 		Type: m.eventName(in.kind), Event: m.eventName(in.event), Currency: m.def.Currency,
 		Occurrence: a.Occurrence[:0], Stages: a.Stages[:0], Segments: a.Segments[:0],
-		Exposures: append(a.Exposures[:0], in.exposures...), SessionStages: st.appendVisitStages(a.SessionStages[:0], v),
-		SessionStart: instant.Instant(v.start), SessionBegins: begins, Platform: in.platform.String(),
+		Exposures: append(a.Exposures[:0], in.exposures...), SessionStages: a.SessionStages[:0],
+		SessionStart: instant.Instant(in.at), SessionBegins: begins, Platform: in.platform.String(),
+	}
+	if v != nil {
+		a.SessionStart = instant.Instant(v.start)
+		a.SessionStages = st.appendVisitStages(a.SessionStages, v)
 	}
 	for i := range a.Exposures {
 		a.Exposures[i].Campaign = strings.Clone(a.Exposures[i].Campaign)
@@ -144,6 +148,9 @@ func (st *step) noteActivity(in *input, v *visit, begins bool) {
 		if mb := &s.rules[i]; mb.stage != noStage {
 			a.Stages = append(a.Stages, record.StageAt{Model: m.rules[i].name, Stage: m.rules[i].stages[mb.stage].name})
 		}
+	}
+	if v == nil {
+		a.SessionStages = append(a.SessionStages, a.Stages...)
 	}
 	for _, o := range m.openSegments(s) {
 		a.Segments = append(a.Segments, o.name)

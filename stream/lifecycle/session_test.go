@@ -29,6 +29,7 @@ segments:
   - {name: buyers, when: "seen('purchase', '30d')"}
 messages:
   - {match: Email Opened, channel: email, step: opened, campaign: properties.campaign_id, machine: properties.machine == true}
+  - {match: Link Clicked, channel: email, step: clicked, campaign: "'all'", machine: properties.machine == true}
   - {match: [Email Opened, {type: screen, name: Push}], channel: any, step: seen, campaign: "'all'"}
 `
 
@@ -48,7 +49,9 @@ func life(r *rand.Rand, n int) []happened {
 		body := []string{
 			`"type":"page"`, `"type":"screen"`, `"type":"identify"`, `"type":"track","event":"Other"`,
 			`"type":"track","event":"Order Completed","properties":{"total":5}`,
-		}[r.IntN(5)]
+			`"type":"track","event":"Email Opened"`, `"type":"track","event":"Link Clicked"`,
+			`"type":"track","event":"Link Clicked","properties":{"machine":true}`,
+		}[r.IntN(8)]
 		all[i] = happened{at, body}
 	}
 	return all
@@ -100,16 +103,24 @@ func foldLife(t testing.TB, m *Model, lives []happened, coded bool) []record.Act
 }
 
 // sessionsByTheWords: a session ends with a gap of 20 minutes or more; its stages are
-// those just before its first message. Messages come in time order. The stages just
-// before each message are told by its own activity record.
+// those just before its first message. What was only received is in none: not the mail
+// that was opened, nor what a machine clicked. Messages come in time order. The stages
+// just before each message are told by its own activity record.
 func sessionsByTheWords(all []record.Activity) []string {
 	sorted := make([]record.Activity, len(all))
-	first := 0
+	first, last := -1, instant.None
 	for i := range all {
-		if i > 0 && all[i].EventTime-all[i-1].EventTime >= instant.Instant((20*time.Minute).Milliseconds()) {
+		a := &all[i]
+		if a.Event == "Email Opened" || a.Event == "Link Clicked" && a.Exposures[0].Machine {
+			sorted[i] = record.Activity{EventTime: a.EventTime, SessionStart: a.EventTime, SessionStages: a.Stages}
+			continue
+		}
+		begins := first < 0 || a.EventTime-last >= instant.Instant((20*time.Minute).Milliseconds())
+		if begins {
 			first = i
 		}
-		sorted[i] = record.Activity{EventTime: all[i].EventTime, SessionStart: all[first].EventTime, SessionStages: all[first].Stages, SessionBegins: i == first}
+		last = a.EventTime
+		sorted[i] = record.Activity{EventTime: a.EventTime, SessionStart: all[first].EventTime, SessionStages: all[first].Stages, SessionBegins: begins}
 	}
 	return visitLines(sorted)
 }

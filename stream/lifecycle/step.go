@@ -343,7 +343,11 @@ func (st *step) apply(in *input) {
 		s.frontier = in.at
 	}
 	s.newest = max(s.newest, in.at)
-	v, begins := st.enterSession(in.at)
+	var v *visit // none: what a customer receives is no visit
+	begins := false
+	if !in.received() {
+		v, begins = st.enterSession(in.at)
+	}
 	st.noteActivity(in, v, begins)
 
 	st.now = now
