@@ -149,8 +149,9 @@ AS SELECT
     campaign,
     nullIf(arm, '') AS variant,
     held_out AS holdout,
-    model,
-    stage,
+    tupleElement(held, 1) AS by,
+    tupleElement(held, 2) AS model,
+    tupleElement(held, 3) AS target,
     countIf(over) AS assigned,
     countIf(NOT over) AS open,
     countIf(over AND notEmpty(inside)) AS customers,
@@ -164,7 +165,7 @@ FROM
         a.campaign AS campaign,
         a.arm AS arm,
         a.held_out AS held_out,
-        a.stages AS stages,
+        a.held AS held,
         a.at_ms + {days:UInt32} * 86400000 <= toUnixTimestamp64Milli(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock))) AS over,
         arrayMap(e -> tupleElement(e, 2), arrayFilter(e -> tupleElement(e, 1) > a.at_ms AND tupleElement(e, 1) <= a.at_ms + {days:UInt32} * 86400000, o.events)) AS inside
     FROM
@@ -175,7 +176,10 @@ FROM
             ifNull(toString(variant), '') AS arm,
             holdout AS held_out,
             toUnixTimestamp64Milli(effective_at) AS at_ms,
-            CAST(stages, 'Map(String, String)') AS stages
+            arrayConcat(
+                [('everyone', '', '')],
+                arrayMap((m, s) -> ('stage', toString(m), s), mapKeys(stages), mapValues(stages)),
+                arrayMap(s -> ('segment', '', toString(s)), segments)) AS held
         FROM {{db}}.assignments
         WHERE definition = (SELECT name FROM {{db}}.live_definition)
     ) AS a
@@ -187,12 +191,10 @@ FROM
         GROUP BY customer_id
     ) AS o ON o.customer_id = a.customer_id
 )
-ARRAY JOIN
-    mapKeys(stages) AS model,
-    mapValues(stages) AS stage
-GROUP BY campaign, arm, held_out, model, stage
+ARRAY JOIN held
+GROUP BY campaign, arm, held_out, held
 SETTINGS join_use_nulls = 0
-COMMENT 'Parameters event and days. Per campaign, variant (null in the holdout), and stage at the assignment, the targeted segment: assigned (assignments whose days of 24 hours have passed at the clock), open (the others); of the assigned: customers with the event in that window, its occurrences, on app and on site, per_customer = occurrences / assigned.';
+COMMENT 'Parameters event and days. Per campaign, variant (null in the holdout), and targeted segment (by: everyone, stage or segment held at the assignment; model and target say which; they overlap and do not add up): assigned (assignments whose days of 24 hours have passed at the clock), open (the others); of the assigned: customers with the event in that window, its occurrences, on app and on site, per_customer = occurrences / assigned.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_invitations
 AS SELECT

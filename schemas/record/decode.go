@@ -130,6 +130,7 @@ type recordJSON struct {
 	Value      amount          `json:"value"`
 	Currency   *string         `json:"currency"`
 	Unpriced   int64           `json:"unpriced"`
+	Occurred   int64           `json:"occurrences"` // missing: 0
 	Stages     members[string] `json:"stages"`
 	Segments   []string        `json:"segments"`
 
@@ -191,7 +192,7 @@ func DecodeRecord(b []byte) (Record, error) {
 		}
 		if r.Kind == Conversion {
 			r.Goal, r.AssignedAt = w.Goal, w.AssignedAt.instant()
-			r.Value, r.HasValue, r.Currency = w.Value.value, w.Value.ok, orEmpty(w.Currency)
+			r.Value, r.HasValue, r.Currency, r.Occurrences = w.Value.value, w.Value.ok, orEmpty(w.Currency), w.Occurred
 			r.Unpriced = w.Unpriced
 		}
 	default:

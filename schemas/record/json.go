@@ -89,6 +89,10 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 			dst = append(dst, `,"unpriced":`...)
 			dst = strconv.AppendInt(dst, r.Unpriced, 10)
 		}
+		if r.HasValue && r.Occurrences > 0 { // records of before there was this have none
+			dst = append(dst, `,"occurrences":`...)
+			dst = strconv.AppendInt(dst, r.Occurrences, 10)
+		}
 		dst = r.appendMembership(dst)
 	default:
 	}

@@ -104,6 +104,9 @@ type Record struct {
 	// Unpriced is, of a total, how many occurrences in the window have money of another
 	// currency, of which Value has nothing.
 	Unpriced int64
+	// Occurrences is how many of the goal's event are in the value, such as orders: those in
+	// the window, or the one that converted; 0 without a value.
+	Occurrences int64
 }
 
 // Name is what the sequence counts within: the model, the segment, the campaign, or

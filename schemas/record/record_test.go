@@ -82,6 +82,7 @@ func records() *rapid.Generator[record.Record] {
 			r.Goal, r.AssignedAt, r.Currency = text.Draw(t, "goal"), moments().Draw(t, "assigned at"), none.Draw(t, "currency")
 			if r.HasValue = rapid.Bool().Draw(t, "has value"); r.HasValue {
 				r.Value = decimals().Draw(t, "value")
+				r.Occurrences = rapid.Int64Range(0, 5000).Draw(t, "occurrences")
 			}
 			r.Unpriced = rapid.Int64Range(0, 2).Draw(t, "unpriced")
 		}

@@ -69,13 +69,13 @@ func (b *Batch) change(r *Record) error {
 			uint64(c.Sequence), c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill, stages(c.Stages), list(c.Segments),
 		}, cause...))
 	case record.Conversion:
-		var value any
+		var value, occurrences any
 		if c.HasValue {
-			value = money(c.Value)
+			value, occurrences = money(c.Value), uint32(c.Occurrences)
 		}
 		b.add(Conversions, r, append(Row{
 			c.ID.String(), c.CustomerID, c.Definition, uint32(c.DefinitionVersion), c.Campaign, c.Goal, null(c.Variant), c.Holdout, uint32(c.Round),
-			c.AssignedAt.Time(), value, null(c.Currency),
+			c.AssignedAt.Time(), value, null(c.Currency), occurrences,
 			uint64(c.Sequence), c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill, stages(c.Stages), list(c.Segments),
 		}, cause...))
 	default:

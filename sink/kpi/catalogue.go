@@ -62,8 +62,9 @@ type layout struct {
 	// interval are the columns of a figure's lower end, itself and its upper end: drawn
 	// behind the figure, on one scale for all rows, with 0 marked.
 	interval [3]string
-	// percent are columns that are shares, though their names do not say so.
-	percent []string
+	// percent are columns that are shares, though their names do not say so; points are
+	// differences of shares, in percentage points.
+	percent, points []string
 	// A variant that is null is the holdout, or all variants together.
 	holdout, together bool
 }
@@ -88,6 +89,11 @@ func Catalogue() []KPI {
 
 const aboutData = "data"
 
+// lastHours keeps what is by the hour to a page or two.
+const lastHours = ` AND hour > (SELECT clock FROM {{db}}.kpi_clock) - toIntervalHour(@hours)`
+
+var hours = []Param{{Name: "hours", Default: "24", Number: true, Meaning: "how far back from the clock"}}
+
 // dataKPIs are about the data itself.
 func dataKPIs() []KPI {
 	return []KPI{
@@ -95,14 +101,16 @@ func dataKPIs() []KPI {
 			Name: "flow-by-hour", Title: "Flow between stages by hour", Group: aboutData, View: "kpi_flow_by_hour",
 			Meaning:   "Stage changes from one stage to another per hour of the last weeks: those of cause event and deadline, and beside them the others.",
 			Numerator: "changes from one stage to another by an event or a deadline", Time: "in the hour", Unit: "changes",
-			Query:  `SELECT model, hour, from_stage, to_stage, changes, others FROM {{db}}.kpi_flow_by_hour WHERE @grain != '' AND (@model = '' OR model = @model) ORDER BY model, hour, from_stage NULLS FIRST, to_stage NULLS LAST`,
+			Query:  `SELECT model, hour, from_stage, to_stage, changes, others FROM {{db}}.kpi_flow_by_hour WHERE @grain != '' AND (@model = '' OR model = @model)` + lastHours + ` ORDER BY model, hour, from_stage NULLS FIRST, to_stage NULLS LAST`,
+			Params: hours,
 			layout: layout{split: "model"},
 		},
 		{
 			Name: "events-by-hour", Title: "Events by hour", Group: aboutData, View: "kpi_events_by_hour",
 			Meaning:   "Occurrences of each event and the sum of their values per hour of the last weeks, by the stage held just before; rows without a model are of all customers.",
 			Numerator: "occurrences of the event", Time: "in the hour", Unit: "occurrences",
-			Query:  `SELECT event, model, hour, stage, occurrences, value, currency FROM {{db}}.kpi_events_by_hour WHERE @grain != '' AND (@model = '' OR model = @model) ORDER BY event, model, hour, stage`,
+			Query:  `SELECT event, model, hour, stage, occurrences, value, currency FROM {{db}}.kpi_events_by_hour WHERE @grain != '' AND (@model = '' OR model = @model)` + lastHours + ` ORDER BY event, model, hour, stage`,
+			Params: hours,
 			layout: layout{split: "event"},
 		},
 		{

@@ -5,15 +5,20 @@ package kpi
 // campaignParams narrow a KPI of campaigns.
 var campaignParams = []Param{{Name: "campaign", Default: "", Meaning: "only this campaign; empty: all"}}
 
+// goalParams narrow it to a goal, too.
+var goalParams = []Param{campaignParams[0], {Name: "goal", Default: "", Meaning: "only this goal; empty: all"}}
+
+var byParam = Param{Name: "by", Default: "everyone", Meaning: "everyone assigned; stage or segment: by the stage or the segments held at the assignment, which overlap and do not add up"}
+
 // targetParams narrow it to a kind of targeted segment, too.
 var targetParams = []Param{
-	campaignParams[0],
-	{Name: "by", Default: "everyone", Meaning: "everyone assigned; stage or segment: by the stage or the segments held at the assignment, which overlap and do not add up"},
+	goalParams[0], goalParams[1],
+	byParam,
 }
 
 const (
 	whereCampaign = ` WHERE (@campaign = '' OR campaign = @campaign)`
-	whereTarget   = whereCampaign + ` AND by = @by AND (@by != 'stage' OR @model = '' OR model = @model)`
+	whereTarget   = whereCampaign + ` AND (@goal = '' OR goal = @goal) AND by = @by AND (@by != 'stage' OR @model = '' OR model = @model)`
 	closedWindows = "by assignment; only customers whose window has closed"
 )
 
@@ -37,7 +42,7 @@ func campaignKPIs() []KPI {
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_lift` + whereTarget + ` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
 			Params: targetParams,
 			layout: layout{
-				split: "campaign", interval: interval, percent: []string{"difference", "minimum_detectable_effect"}, together: true,
+				split: "campaign", interval: interval, points: []string{"difference", "minimum_detectable_effect"}, together: true,
 				hide: []string{"by", "converted", "holdout_converted", "ratio", "ratio_low", "ratio_high", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "p_value_holm", "sample_ratio_p"},
 			},
 		},
@@ -67,7 +72,7 @@ func campaignKPIs() []KPI {
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_factors` + whereCampaign + ` ORDER BY campaign, goal, factor, level`,
 			Params: campaignParams,
 			layout: layout{
-				split: "campaign", interval: interval, percent: []string{"difference", "minimum_detectable_effect"},
+				split: "campaign", interval: interval, points: []string{"difference", "minimum_detectable_effect"},
 				hide: []string{"converted", "others_converted", "ratio", "ratio_low", "ratio_high", "always_valid_p", "always_valid_p_holm", "p_value", "sample_ratio_p"},
 			},
 		},

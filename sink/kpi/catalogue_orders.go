@@ -58,7 +58,7 @@ func orderKPIs() []KPI {
 			Params: []Param{
 				{Name: "basket", Default: "order", Meaning: "order: bought in one order; customer: bought by one customer, in one order or several"},
 			},
-			layout: layout{hide: []string{"with_product", "with_other", "baskets"}, bars: []string{"both"}},
+			layout: layout{hide: []string{"with_product", "with_other", "baskets"}, percent: []string{"support", "confidence"}, bars: []string{"both"}},
 		},
 		{
 			Name: "revenue-by-stage", Title: "Revenue by stage before the order", Group: group, View: "kpi_revenue_by_stage",

@@ -83,19 +83,47 @@ func following(name, title, group, of, first, then, within, meaning string) KPI 
 	}
 }
 
+// visiting is a KPI of the customers in a stage who come.
+func visiting(name, title, group, of, by string) KPI {
+	return KPI{
+		Name: name, Title: title, Group: group, Stage: of, View: "kpi_stage_visits", Activity: activityReferenced, By: by,
+		Meaning:   "Customers who were in the stage at the start of the period and came at least once in it / customers in the stage at its start.",
+		Numerator: "of those, customers with at least one visit in the period", Denominator: "customers in the stage at the start of the period", Time: "from the start of the period to its end", Unit: "share of customers",
+		Query:  `SELECT model, period, stage, at_start, visited, visited_rate, closed FROM {{db}}.kpi_stage_visits(event = @event)` + whereGrain + whereStage + ` ORDER BY model, period, stage`,
+		Params: []Param{event("event", "activity", "what a visit is"), stage(of)},
+		layout: layout{split: "model", bars: []string{"visited_rate"}},
+	}
+}
+
+// targeted is a KPI of a campaign's goal.
+func targeted(name, title, group, of, campaign, goal, did string) KPI {
+	return KPI{
+		Name: name, Title: title, Group: group, Stage: of, View: "kpi_campaign_conversion",
+		Meaning: "Of the customers assigned to the campaign, those who " + did + " within the goal's window, beside the holdout. Only customers whose window has closed; the others are open. " +
+			"campaign-lift has the difference, and whether it is more than chance.",
+		Numerator: "of those, customers with at least one conversion", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: "share of customers",
+		Query: `SELECT campaign, goal, model, target, variant, targeted, converted, conversion_rate, rate_low, rate_high, open FROM {{db}}.kpi_campaign_conversion` + whereTarget +
+			` ORDER BY campaign, goal, model, target, holdout, variant`,
+		Params: []Param{
+			{Name: "campaign", Default: campaign, Meaning: "the campaign"}, {Name: "goal", Default: goal, Meaning: "its goal"}, byParam,
+		},
+		layout: layout{split: "campaign", interval: [3]string{"rate_low", "conversion_rate", "rate_high"}, holdout: true},
+	}
+}
+
 func commerceKPIs() []KPI {
 	const group = "e-commerce"
 	return []KPI{
 		sessionEvents("product-views", "Product views in sessions begun by inactive customers", group, "inactive", "product_view", "products were looked at"),
 		{
 			Name: "targeted-product-views", Title: "Product views by the targeted segment", Group: group, Stage: "lapsing", View: "kpi_targeted_events", Activity: activityReferenced,
-			Meaning:     "Products looked at by those who were targeted, within the days after their assignment, per variant and beside the holdout, by the stage at the assignment. Only assignments whose days have passed.",
+			Meaning:     "Products looked at by those who were targeted, within the days after their assignment, per variant and beside the holdout, of everyone or by the stage or segments at the assignment. Only assignments whose days have passed.",
 			Numerator:   "occurrences of the event within the days after the assignment",
 			Denominator: "customers assigned whose days have passed", Time: "to date; days of 24 hours after each assignment", Unit: "occurrences per assigned customer",
-			Query: `SELECT campaign, model, stage, variant, holdout, assigned, open, customers, occurrences, on_app, on_site, per_customer FROM {{db}}.kpi_targeted_events(event = @event, days = @days)` +
-				` WHERE (@model = '' OR model = @model)` + whereStage + ` ORDER BY campaign, model, stage, holdout, variant`,
-			Params: []Param{event("event", "product_view", "the event that is counted"), days("14", "length of the window"), stage("")},
-			layout: layout{split: "campaign", bars: []string{"per_customer"}},
+			Query: `SELECT campaign, by, model, target, variant, holdout, assigned, open, customers, occurrences, on_app, on_site, per_customer FROM {{db}}.kpi_targeted_events(event = @event, days = @days)` +
+				whereCampaign + ` AND by = @by AND (@by != 'stage' OR @model = '' OR model = @model) ORDER BY campaign, model, target, holdout, variant`,
+			Params: []Param{event("event", "product_view", "the event that is counted"), days("14", "length of the window"), campaignParams[0], byParam},
+			layout: layout{split: "campaign", bars: []string{"per_customer"}, hide: []string{"by", "holdout"}, holdout: true},
 		},
 		{
 			Name: "views-per-purchase", Title: "Product views per purchase by stage", Group: group, Stage: "loyal", View: "kpi_events_per_order",
@@ -105,6 +133,8 @@ func commerceKPIs() []KPI {
 			Params: []Param{event("event", "product_view", "the event that is counted"), event("order", "purchase", "the order"), stage("")},
 			layout: layout{split: "model", bars: []string{"per_order"}},
 		},
+		targeted("favoured", "Targeted customers who favoured a product", group, "active", "favourites", "favoured", "favoured a product"),
+		targeted("joined-rewards", "Targeted customers who joined the rewards programme", group, "loyal", "rewards", "joined", "joined the rewards programme"),
 		{
 			Name: "carts", Title: "Carts abandoned and recovered", Group: group, View: "kpi_carts", Activity: activityReferenced,
 			Meaning:     "Carts left alone for rest_minutes, and what became of them: recovered by an order less than forgotten_days after the last product was put in, through the channel of the last click in between (none: without one), lost, or still open.",
@@ -134,19 +164,14 @@ func commerceKPIs() []KPI {
 func mediaKPIs() []KPI {
 	const group = "media"
 	return []KPI{
-		doing("came-back", "Readers who came back after having been inactive", group, "inactive", "returned", "came back to app or site after having been inactive"),
-		{
-			Name: "lapsing-visits", Title: "Lapsing readers who visited in the week", Group: group, Stage: "lapsing", View: "kpi_stage_visits", Activity: activityReferenced, By: "week",
-			Meaning:   "Customers who were in the stage at the start of the week and came at least once in it / customers in the stage at its start.",
-			Numerator: "of those, customers with at least one visit in the week", Denominator: "customers in the stage at its start", Time: "from the start of the week to its end", Unit: "share of customers",
-			Query:  `SELECT model, period, stage, at_start, visited, visited_rate, closed FROM {{db}}.kpi_stage_visits(event = @event)` + whereGrain + whereStage + ` ORDER BY model, period, stage`,
-			Params: []Param{event("event", "activity", "what a visit is"), stage("lapsing")},
-			layout: layout{split: "model", bars: []string{"visited_rate"}},
-		},
+		visiting("came-back", "Inactive readers who came back", group, "inactive", "month"),
+		targeted("targeted-came-back", "Targeted readers who came back", group, "inactive", "come-back", "came_back", "came back to app or site"),
+		visiting("lapsing-visits", "Lapsing readers who visited", group, "lapsing", "week"),
 		doing("partner-benefits", "Readers who use partner benefits", group, "active", "benefit_used", "used what partners offer"),
 		following("trial-to-paid", "From trial to subscription", group, "loyal", "trial_started", "subscription_started", "30", "Trials that a subscription followed within the days / trials."),
 		following("renewal", "Renewal", group, "loyal", "subscription_started", "subscription_renewed", "35", "Subscriptions that were renewed within the days / subscriptions begun."),
 		following("resubscription", "Subscribed again", group, "loyal", "subscription_ended", "subscription_started", "90", "Ended subscriptions that were taken again within the days / subscriptions that ended."),
+		targeted("targeted-resubscription", "Targeted customers who subscribed again", group, "loyal", "win-back", "subscribed", "subscribed again"),
 	}
 }
 
@@ -173,6 +198,7 @@ func travelKPIs() []KPI {
 			Params: []Param{event("order", "booking", "the order"), days("14", "how long after the open an order counts"), stage("lapsing")},
 			layout: layout{split: "model", bars: []string{"open_rate", "order_rate"}, hide: []string{"click_rate"}},
 		},
+		targeted("deal-booked", "Targeted travellers who booked the offered deal", group, "lapsing", "deals", "booked_deal", "booked the deal"),
 		doing("reviews", "Travellers who post reviews", group, "active", "review", "posted a review"),
 		doing("booked-with-points", "Travellers who book with points", group, "loyal", "points_booking", "booked with points"),
 		{
@@ -192,8 +218,35 @@ func financeKPIs() []KPI {
 		sessionsBegun("inactive-sessions", "Sessions begun by inactive users", group, "inactive"),
 		sessionsBegun("lapsing-sessions", "Sessions begun by lapsing users", group, "lapsing"),
 		sessionEvents("feature-message-clicks", "Clicks on in-app messages about features", group, "lapsing", "feature_message_clicked", "messages about a feature were clicked"),
-		doing("bank-linked", "Users who link a bank account", group, "loyal", "bank_linked", "linked a bank account"),
+		targeted("offer-accepted", "Targeted users who accepted the offer", group, "active", "offer", "accepted", "accepted the offer"),
+		targetedRise("more-sessions", "Rise in sessions against before", group, "active", "offer", "more_sessions", "sessions"),
+		bankLinked(group),
 	}
+}
+
+// targetedRise is a KPI of a campaign's goal with a baseline.
+func targetedRise(name, title, group, of, campaign, goal, what string) KPI {
+	return KPI{
+		Name: name, Title: title, Group: group, Stage: of, View: "kpi_campaign_rise",
+		Meaning: "Of the customers assigned to the campaign: " + what + " in the goal's window less those in one as long just before the assignment, per customer, beside the same of the holdout. " +
+			"Whoever is targeted for being active comes less often afterwards, by chance alone: so the difference to the holdout is the effect.",
+		Numerator: what + " in the window, less those before", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: what + " per customer",
+		Query: `SELECT campaign, goal, model, target, variant, assigned, rise_per_assigned, holdout_assigned, holdout_rise_per_assigned, difference, difference_low, difference_high, open, verdict FROM {{db}}.kpi_campaign_rise` + whereTarget +
+			` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
+		Params: []Param{
+			{Name: "campaign", Default: campaign, Meaning: "the campaign"}, {Name: "goal", Default: goal, Meaning: "its goal"}, byParam,
+		},
+		layout: layout{split: "campaign", interval: [3]string{"difference_low", "difference", "difference_high"}, together: true},
+	}
+}
+
+// bankLinked is by all stages: whoever is loyal has linked one already, so it is how
+// customers become loyal.
+func bankLinked(group string) KPI {
+	k := doing("bank-linked", "Users who link a bank account", group, "loyal", "bank_linked", "linked a bank account")
+	k.Meaning += " Without a linked account nobody is loyal: the stages are those it was done in."
+	k.Params[1] = stage("")
+	return k
 }
 
 func onboardingKPIs() []KPI {

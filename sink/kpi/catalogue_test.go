@@ -52,8 +52,10 @@ func of(k kpi.KPI) map[string]string {
 			params[p.Name] = "cart_add"
 		case p.Event:
 			params[p.Name] = "purchase"
-		case p.Name == "stage":
+		case p.Name == "stage", p.Name == "campaign", p.Name == "goal":
 			params[p.Name] = ""
+		case p.Name == "hours":
+			params[p.Name] = "1000000"
 		case p.Name == "segment":
 			params[p.Name] = "country=FR"
 		}
@@ -209,7 +211,7 @@ func TestCatalogue(t *testing.T) {
 	seen, views := map[string]bool{}, map[string]bool{}
 	for _, k := range kpi.Catalogue() {
 		full := full
-		if k.Group == "campaigns" {
+		if strings.HasPrefix(k.View, "kpi_campaign") || k.Group == "campaigns" {
 			full = campaigns
 		}
 		if seen[k.Name] || k.Title == "" || k.Meaning == "" || k.Group == "" || k.Numerator == "" || k.Time == "" || k.Unit == "" || !strings.Contains(k.Query, "{{db}}."+k.View) {

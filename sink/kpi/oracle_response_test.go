@@ -150,7 +150,7 @@ func (o *oracle) targeted(event string, days int) string {
 	type cell struct {
 		campaign, variant string
 		holdout           bool
-		model, stage      string
+		by, model, target string
 	}
 	type sum struct{ assigned, open, customers, occurrences, app, site int }
 	sums := map[cell]*sum{}
@@ -159,8 +159,14 @@ func (o *oracle) targeted(event string, days int) string {
 		if a.Kind != record.Assignment {
 			continue
 		}
+		cells := []cell{{a.Campaign, a.Variant, a.Holdout, "everyone", "", ""}}
 		for _, s := range a.Stages {
-			c := cell{a.Campaign, a.Variant, a.Holdout, s.Model, s.Stage}
+			cells = append(cells, cell{a.Campaign, a.Variant, a.Holdout, "stage", s.Model, s.Stage})
+		}
+		for _, s := range a.Segments {
+			cells = append(cells, cell{a.Campaign, a.Variant, a.Holdout, "segment", "", s})
+		}
+		for _, c := range cells {
 			if sums[c] == nil {
 				sums[c] = &sum{}
 			}
@@ -190,7 +196,7 @@ func (o *oracle) targeted(event string, days int) string {
 	}
 	var out lines
 	for c, s := range sums {
-		out.add(c.campaign, null(c.variant), c.holdout, c.model, c.stage, s.assigned, s.open, s.customers, s.occurrences, s.app, s.site, ratio(s.occurrences, s.assigned))
+		out.add(c.campaign, null(c.variant), c.holdout, c.by, c.model, c.target, s.assigned, s.open, s.customers, s.occurrences, s.app, s.site, ratio(s.occurrences, s.assigned))
 	}
 	return out.text()
 }

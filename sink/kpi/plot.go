@@ -5,6 +5,7 @@ package kpi
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // plot draws intervals as text: all rows on one scale, which holds 0 if the interval is
@@ -26,10 +27,18 @@ func (r *Result) intervals(rows [][]any) plot {
 	}
 	for _, row := range rows {
 		if row[p.low] != nil && row[p.high] != nil {
-			p.from, p.to = min(p.from, float(row[p.low])), max(p.to, float(row[p.high]))
+			// An end that is 0 but for its rounding is 0.
+			p.from, p.to = min(p.from, zeroed(float(row[p.low]))), max(p.to, zeroed(float(row[p.high])))
 		}
 	}
 	return p
+}
+
+func zeroed(v float64) float64 {
+	if math.Abs(v) < 1e-12 {
+		return 0
+	}
+	return v
 }
 
 // head says from where to where the scale goes.
@@ -39,7 +48,10 @@ func (p plot) head(r *Result) string {
 	}
 	name := r.Columns[p.mid].Name
 	show := func(v float64) string { return fmt.Sprintf("%.2f", v) }
-	if isRate(name) || len(r.KPI.layout.percent) > 0 {
+	switch {
+	case slices.Contains(r.KPI.layout.points, name):
+		show = func(v float64) string { return fmt.Sprintf("%+.1f", 100*v) }
+	case isRate(name):
 		show = func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
 	}
 	left, right := show(p.from), show(p.to)

@@ -58,6 +58,9 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	if err := k.tellable(ctx, conn, o.Database); err != nil {
 		return nil, err
 	}
+	if err := k.knownNames(ctx, conn, o.Database, o); err != nil {
+		return nil, err
+	}
 	args := []any{ch.Named("grain", o.Grain), ch.Named("model", o.Model)}
 	open, err := k.arguments(o.Params)
 	if err != nil {

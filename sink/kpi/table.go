@@ -104,11 +104,11 @@ func listed(r *Result, rows [][]any) grid {
 	var shown []int
 	plot := r.intervals(rows)
 	for i, c := range r.Columns {
-		if c.Name == l.split || slices.Contains(l.hide, c.Name) || c.Name == "closed" || c.Name == l.interval[0] || c.Name == l.interval[2] {
+		if c.Name == l.split || blank(rows, i) || slices.Contains(l.hide, c.Name) || c.Name == "closed" || c.Name == l.interval[0] || c.Name == l.interval[2] {
 			continue
 		}
 		shown = append(shown, i)
-		g.head, g.left = append(g.head, label(c.Name)), append(g.left, isText(rows, i))
+		g.head, g.left = append(g.head, r.head(c.Name)), append(g.left, isText(rows, i))
 		if slices.Contains(l.bars, c.Name) {
 			g.head, g.left = append(g.head, ""), append(g.left, true)
 		}
@@ -137,6 +137,11 @@ func listed(r *Result, rows [][]any) grid {
 		g.lines = append(g.lines, line)
 	}
 	return g
+}
+
+// blank reports whether a column is empty text in all rows: it tells nothing.
+func blank(rows [][]any, column int) bool {
+	return !slices.ContainsFunc(rows, func(row []any) bool { return row[column] != "" })
 }
 
 // crossed turns rows of (down, across, value) round.
@@ -231,6 +236,9 @@ func series(r *Result, rows [][]any) grid {
 	most := 0.0
 	for _, s := range sums {
 		most = max(most, s.total)
+	}
+	if most > 0 { // what never happened needs no line
+		sums = slices.DeleteFunc(sums, func(s *sum) bool { return s.total == 0 })
 	}
 	for _, s := range sums {
 		g.lines = append(g.lines, append(s.cells, grouped(fmt.Sprintf("%.0f", s.total)), bar(s.total, most, 12), spark(s.over)))

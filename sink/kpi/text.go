@@ -43,11 +43,17 @@ func (r *Result) human(v any, column int) string {
 	case decimal.Decimal:
 		return grouped(v.StringFixed(2))
 	case float64:
-		if slices.Contains(r.KPI.layout.percent, c.Name) {
-			return fmt.Sprintf("%+.2f %%", 100*v)
-		}
-		if isRate(c.Name) {
+		switch l := r.KPI.layout; {
+		case slices.Contains(l.points, c.Name):
+			return fmt.Sprintf("%+.1f", 100*v+0)
+		case slices.Contains(l.percent, c.Name):
+			return fmt.Sprintf("%.2f %%", 100*v)
+		case isRate(c.Name):
 			return fmt.Sprintf("%.1f %%", 100*v)
+		case strings.HasSuffix(c.Name, "_p") && v < 0.0001:
+			return "< 0.0001"
+		case strings.HasSuffix(c.Name, "_p"):
+			return fmt.Sprintf("%.4f", v)
 		}
 		return grouped(fmt.Sprintf("%.2f", v))
 	case uint64, int64:
@@ -69,6 +75,14 @@ func (r *Result) unnamed(row []any, column int) bool {
 }
 
 func isRate(name string) bool { return strings.Contains(name, "rate") || name == "share" }
+
+// head is a column's name in words, and its unit if the figures do not show it.
+func (r *Result) head(name string) string {
+	if slices.Contains(r.KPI.layout.points, name) {
+		return label(name) + " (points)"
+	}
+	return label(name)
+}
 
 // label is a column's name in words.
 func label(name string) string {

@@ -268,7 +268,10 @@ func (h *CampaignHistory) convert(rng *rand.Rand, a *record.Record, g *Goal, seq
 		h.Records = append(h.Records, c)
 	}
 	money := func() {
-		c.Value, c.HasValue = decimal.Decimal(rng.Int64N(5_000_000)), true
+		c.Value, c.HasValue, c.Occurrences = decimal.Decimal(rng.Int64N(5_000_000)), true, 1
+		if g.Value == "total" {
+			c.Occurrences += rng.Int64N(3)
+		}
 		c.Currency = []string{"EUR", "EUR", "USD", ""}[rng.IntN(4)]
 	}
 	switch {

@@ -129,12 +129,12 @@ func finance() *business {
 				goals: []goalEffect{{goal: "came_back", act: visiting, base: 0.10, lift: map[string]float64{"news": 0.05}}},
 			},
 			{
-				campaign: "feature-tour", channel: "push",
+				campaign: "feature-tour", channel: "in_app",
 				goals: []goalEffect{{goal: "used_feature", act: using, base: 0.20, lift: map[string]float64{"budget": 0.06, "analysis": 0.03}}},
 				cells: []cell{{segment: "bank_linked", base: 1.2, lift: 1.5}},
 			},
 			{
-				campaign: "offer", channel: "in_app",
+				campaign: "offer", channel: "push",
 				goals: []goalEffect{{goal: "accepted", act: accepting, base: 0.04, lift: map[string]float64{"bonus": 0.06}}},
 			},
 			{

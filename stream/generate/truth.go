@@ -135,9 +135,15 @@ func (t *Truth) Varied() *GoalSet {
 	var varied *GoalSet
 	most := int64(0)
 	for i := range t.Goals {
-		// The first segment is everyone.
-		if g := &t.Goals[i]; len(g.By) > 0 && len(g.Segments) > 0 && g.Segments[0].Assigned > most {
-			varied, most = g, g.Segments[0].Assigned
+		g := &t.Goals[i]
+		known := int64(0)
+		for _, s := range g.Segments {
+			if slices.Contains(g.By, s.Segment) {
+				known += s.Assigned
+			}
+		}
+		if known > most {
+			varied, most = g, known
 		}
 	}
 	return varied

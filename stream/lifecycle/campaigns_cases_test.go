@@ -93,8 +93,8 @@ var campaignCases = []campaignCase{
 		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
 		steps:     "00:00 page; 01:00 order total=10 order_id=1; 01:30 order total=x order_id=2; 02:00 order total=5 order_id=3; 03:00 order total=7 order_id=4; 04:00 refund order_id=1 total=4; 05:00 refund order_id=4 total=4",
 		want: []string{
-			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR sequence 1 by deadline",
-			"02:00:00 converted c/g round 1 a value 15 EUR sequence 2 by event", "04:00:00 converted c/g round 1 a value 11 EUR sequence 3 by event",
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 10 EUR of 2 sequence 1 by deadline",
+			"02:00:00 converted c/g round 1 a value 15 EUR of 3 sequence 2 by event", "04:00:00 converted c/g round 1 a value 11 EUR of 3 sequence 3 by event",
 		},
 	},
 	{
@@ -103,7 +103,7 @@ var campaignCases = []campaignCase{
 		steps:     "00:00 page; 01:00 order total=10 order_id=1; 01:30 refund order_id=1; 02:00 order total=x order_id=2; 02:00 order total=3 order_id=3",
 		want: []string{
 			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 0 EUR sequence 1 by deadline",
-			"02:00:00 converted c/g round 1 a value 0 EUR sequence 2 by event", "02:00:00 converted c/g round 1 a value 3 EUR sequence 3 by event",
+			"02:00:00 converted c/g round 1 a value 0 EUR of 2 sequence 2 by event", "02:00:00 converted c/g round 1 a value 3 EUR of 3 sequence 3 by event",
 		},
 	},
 	{
@@ -411,6 +411,9 @@ func ofCampaigns(r oracle.Result) []string {
 			value := ""
 			if r.HasValue {
 				value = strings.TrimRight(fmt.Sprintf(" value %s %s", r.Value, r.Currency), " ")
+				if r.Occurrences != 1 {
+					value += fmt.Sprintf(" of %d", r.Occurrences)
+				}
 			}
 			if r.Unpriced > 0 {
 				value += fmt.Sprintf(" and %d unpriced", r.Unpriced)

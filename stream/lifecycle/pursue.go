@@ -93,7 +93,7 @@ func (t *turn) pursueWhen(mine *enrolment, rd *round, i int, l *look) (converted
 	comes := t.why.in == nil || g.inside(rd, t.why.in.at)
 	if l.holds && !mine.goals[i].holds && comes && g.inside(rd, ev.now) {
 		p.done = true
-		t.tellConversion(mine, rd, i, noNumber, "")
+		t.tellConversion(mine, rd, i, worth{value: noNumber})
 		return true
 	}
 	l.closes = max(l.closes, rd.at+g.within)
@@ -122,7 +122,7 @@ func (t *turn) pursueEvent(mine *enrolment, rd *round, i int) (converted bool) {
 	} else if value != noNumber {
 		currency = t.m.currencyOf(t.why.in)
 	}
-	t.tellConversion(mine, rd, i, value, currency)
+	t.tellConversion(mine, rd, i, worth{value, currency, 1})
 	return true
 }
 
@@ -156,7 +156,7 @@ func (t *turn) pursueOutcome(mine *enrolment, rd *round, i int) (converted bool,
 	if g.value == definition.TotalValue {
 		currency = t.m.def.Currency
 	}
-	t.tellConversion(mine, rd, i, value, currency)
+	t.tellConversion(mine, rd, i, worth{value, currency, o.n - o.unpriced})
 	return true, never
 }
 
@@ -209,8 +209,15 @@ func (t *turn) countCorrections(rd *round, p *progress, g *goalDef) {
 	}
 }
 
+// worth is what a conversion is worth.
+type worth struct {
+	value       decimal.Decimal // noNumber: nothing
+	currency    string
+	occurrences int64 // in the value
+}
+
 // tellConversion counts a conversion, and appends its record.
-func (t *turn) tellConversion(mine *enrolment, rd *round, i int, value decimal.Decimal, currency string) {
+func (t *turn) tellConversion(mine *enrolment, rd *round, i int, is worth) {
 	g := &t.c.goals[i]
 	mine.goals[i].sequence++
 	if t.out == nil {
@@ -222,8 +229,8 @@ func (t *turn) tellConversion(mine *enrolment, rd *round, i int, value decimal.D
 	if rd.place != nil {
 		rec.Stages, rec.Segments = rd.place.stages, rd.place.segments
 	}
-	if value != noNumber {
-		rec.Value, rec.HasValue, rec.Currency = value, true, currency
+	if is.value != noNumber {
+		rec.Value, rec.HasValue, rec.Currency, rec.Occurrences = is.value, true, is.currency, is.occurrences
 	}
 	if o := rd.goals[i].outcome; o != nil {
 		rec.Unpriced = o.unpriced

@@ -57,6 +57,7 @@ type progress struct {
 	value     *big.Rat   // of the last record; nil: none
 	currency  string     // likewise
 	unpriced  int64      // of within: those with money of another currency
+	worthOf   int        // likewise: occurrences in the value
 }
 
 // told is a conversion, or an assignment if goal is -1, of one evaluation.
@@ -223,7 +224,7 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 		}
 		p.converted = true
 		if def.Value == definition.FirstValue && within[0].amount != nil {
-			p.value, p.currency = within[0].amount, v.oracle.currencyOf(within[0].message)
+			p.value, p.currency, p.worthOf = within[0].amount, v.oracle.currencyOf(within[0].message), 1
 		}
 		return true
 	}
@@ -253,7 +254,10 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 	case v.now == closes && !p.converted && !def.Baseline && len(p.within) == 0:
 		return false
 	}
-	p.converted, p.value, p.currency = true, value, ""
+	p.converted, p.value, p.currency, p.worthOf = true, value, "", 0
+	if value != nil {
+		p.worthOf = len(p.within) - int(p.unpriced)
+	}
 	if def.Value == definition.TotalValue && value != nil {
 		p.currency = v.oracle.def.Currency
 	}

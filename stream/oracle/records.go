@@ -77,7 +77,7 @@ func (l *life) ofCampaign(t told, now instant.Instant, cause record.Cause, detec
 		r.Cause.Condition = g.When.Value
 		r.Unpriced = p.unpriced
 		if p.value != nil {
-			r.Value, r.HasValue = ofDecimal(p.value), true
+			r.Value, r.HasValue, r.Occurrences = ofDecimal(p.value), true, int64(p.worthOf)
 		}
 	}
 	return r

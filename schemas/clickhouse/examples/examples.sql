@@ -309,8 +309,9 @@ WHERE grain = 'month' AND stage = 'lapsing'
 ORDER BY period, campaign, channel;
 
 -- kpi_targeted_events: How much do the targeted look at, beside the holdout?
-SELECT campaign, stage, variant, holdout, assigned, per_customer
+SELECT campaign, target AS stage, variant, holdout, assigned, per_customer
 FROM {{db}}.kpi_targeted_events(event = 'product_view', days = 14)
+WHERE by = 'stage'
 ORDER BY campaign, stage, holdout, variant;
 
 -- kpi_invitations: Who was invited, joined and bought?
