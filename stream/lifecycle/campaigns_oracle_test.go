@@ -54,9 +54,9 @@ func (s *sampler) campaign(d *sampleDefinition) {
 		switch event := pick(s, s.events...); {
 		case s.chance(35):
 			goal += "when: " + strconv.Quote(s.condition(1))
-		case !s.plain && s.chance(50):
+		case s.chance(50):
 			goal += "event: " + pick(s, s.amounts...) + ", value: total"
-			if s.chance(25) {
+			if !s.plain && s.chance(25) {
 				goal += ", baseline: true"
 			}
 		case s.chance(40):

@@ -40,7 +40,7 @@ type switchAt struct {
 // newSwitchCase draws definitions that have events, models and segments in common.
 func newSwitchCase(seed uint64) switchCase {
 	s := newSampler(seed)
-	s.plain = true // what a state keeps of occurrences is not what an open total needs
+	s.plain = true // what a state keeps of occurrences is not what a rise needs
 	first := s.definition()
 	var c switchCase
 	defs := []*sampleDefinition{first}
@@ -98,7 +98,7 @@ func (s *sampler) successor(last *sampleDefinition) *sampleDefinition {
 }
 
 // alone is a goal that reads nothing which another definition may lack.
-var alone = regexp.MustCompile(`^\{name: g\d, within: \w+, (event: (purchase|visit)|when: "(seen|idle|never|first)\('(purchase|visit)'(, '\w+')?\)")(, value: first)?\}$`)
+var alone = regexp.MustCompile(`^\{name: g\d, within: \w+, (event: (purchase|visit)|when: "(seen|idle|never|first)\('(purchase|visit)'(, '\w+')?\)")(, value: (first|total))?\}$`)
 
 // TestCarryAgainstOracle compares carrying with an oracle that keeps all messages and is
 // told where the definition changes and what a state keeps: record for record, profile for
@@ -136,10 +136,13 @@ func TestCarryAgainstOracle(t *testing.T) {
 }
 
 // carryTally counts what the cases reached.
-type carryTally struct{ Changes, Left, Gone, After, Late int }
+type carryTally struct{ Changes, Left, Gone, After, Late, Totals int }
 
 func (n *carryTally) add(r oracle.Result) {
 	for _, rec := range r.Records {
+		if rec.Kind == record.Conversion && rec.HasValue && rec.DefinitionVersion > 1 {
+			n.Totals++
+		}
 		switch {
 		case rec.Cause.Type == record.CauseDefinition && rec.Kind == record.StageChange && rec.To == "":
 			n.Gone++
@@ -160,6 +163,7 @@ func (n *carryTally) check(t *testing.T) {
 	for what, count := range map[string]int{
 		"changes by the definition": n.Changes, "segments left by it": n.Left, "models that are gone": n.Gone,
 		"changes after it": n.After, "late events after it": n.Late,
+		"values of goals after it": n.Totals,
 	} {
 		if count < 30 {
 			t.Errorf("the cases reached %q only %d times: the generator has gone blind", what, count)

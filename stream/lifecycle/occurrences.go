@@ -186,7 +186,9 @@ func (k *keyEntry) takeOff(r *refundInput) {
 		k.full = true
 		return
 	}
-	if sum, ok := decimal.Add(k.refunded, r.value); ok {
-		k.refunded = sum
+	sum, ok := decimal.Add(k.refunded, r.value)
+	if k.refunded == noNumber || !ok {
+		sum = noNumber // too much to be a number, and so is what it leaves
 	}
+	k.refunded = sum
 }

@@ -71,7 +71,7 @@ type keyEntry struct {
 	hash     uint64
 	at       int64           // the occurrence's instant
 	value    decimal.Decimal // as received; noNumber if none
-	refunded decimal.Decimal // taken off so far
+	refunded decimal.Decimal // taken off so far; noNumber if too much to be a number
 	full     bool            // refunded as a whole
 	applied  bool            // the occurrence has been folded in (not merely held)
 	foreign  bool            // money of another currency: no total has it
@@ -85,6 +85,8 @@ func (k *keyEntry) net() decimal.Decimal {
 		return noNumber
 	case k.full:
 		return 0
+	case k.refunded == noNumber:
+		return noNumber
 	}
 	net, ok := decimal.Add(k.value, -k.refunded)
 	if !ok {

@@ -233,7 +233,7 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 		grew = len(within) > len(p.within) || len(before) > len(p.before)
 		p.within, p.before, p.unpriced = messagesOf(within), messagesOf(before), 0
 		for _, occ := range within {
-			if def.Value == definition.TotalValue && occ.amount != nil && v.oracle.isForeign(occ.message) {
+			if def.Value == definition.TotalValue && occ.worth != nil && v.oracle.isForeign(occ.message) {
 				p.unpriced++
 			}
 		}
@@ -273,8 +273,8 @@ func (v view) worth(def *definition.Goal, messages []*Message) *big.Rat {
 		case !slices.Contains(messages, occ.message):
 		case def.Value != definition.TotalValue:
 			total.Add(total, big.NewRat(1, 1))
-		case occ.amount != nil && !v.oracle.isForeign(occ.message):
-			total.Add(total, occ.amount)
+		case occ.worth != nil && !v.oracle.isForeign(occ.message):
+			total.Add(total, occ.worth)
 		}
 	}
 	return total

@@ -31,6 +31,7 @@ func (h *history) newestOf(event string) []occurrence {
 type occurrence struct {
 	at      instant.Instant
 	amount  *big.Rat // nil: no numeric value
+	worth   *big.Rat // likewise, for open goals: they count it at once and know it for good
 	message *Message
 	key     string // "" without hasKey
 	hasKey  bool
@@ -104,6 +105,9 @@ func (o *Oracle) historyOf(messages []applied) *history {
 			if occs[i].amount != nil {
 				occs[i].amount = round(occs[i].amount) // what has become too large is no number
 			}
+			if occs[i].worth != nil {
+				occs[i].worth = round(occs[i].worth)
+			}
 		}
 	}
 	for range o.events { // a chain is at most as long as there are events
@@ -122,12 +126,18 @@ func (o *Oracle) historyOf(messages []applied) *history {
 func take(r refund, occs []occurrence) {
 	for i := range occs {
 		occ := &occs[i]
-		switch {
-		case !occ.hasKey || occ.key != r.key || occ.amount == nil:
-		case r.amount == nil || occ.refunded:
-			occ.amount, occ.refunded = new(big.Rat), true
-		default:
-			occ.amount = new(big.Rat).Sub(occ.amount, r.amount)
+		if !occ.hasKey || occ.key != r.key {
+			continue
+		}
+		occ.refunded = occ.refunded || r.amount == nil
+		for _, left := range []**big.Rat{&occ.amount, &occ.worth} {
+			switch {
+			case *left == nil:
+			case occ.refunded:
+				*left = new(big.Rat)
+			default:
+				*left = new(big.Rat).Sub(*left, r.amount)
+			}
 		}
 	}
 }

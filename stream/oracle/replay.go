@@ -87,6 +87,7 @@ func (o *Oracle) count(m *Message, keys map[string][]string) applied {
 			occ := occurrence{at: m.At, message: m}
 			if e.amount != nil {
 				occ.amount = o.over(m, true).eval(e.amount).numeric()
+				occ.worth = occ.amount
 			}
 			repeated := false
 			if e.key != nil {
