@@ -34,6 +34,7 @@ type activationVariant struct {
 	Name       string               `json:"name"`
 	Share      float64              `json:"share"`
 	Properties []activationProperty `json:"properties"`
+	Cost       *activationCost      `json:"cost,omitempty"` // its own
 }
 
 type activationProperty struct {
@@ -72,14 +73,15 @@ func activationCampaigns(d *definition.Definition) []activationCampaign {
 			for _, p := range v.Properties {
 				one.Properties = append(one.Properties, activationProperty{p.Name.Value, p.Value.Value})
 			}
+			one.Cost = costOf(v.Cost)
 			a.Variants = append(a.Variants, one)
 		}
 		for j := range c.Goals {
 			g := &c.Goals[j]
 			a.Goals = append(a.Goals, activationGoal{g.Name.Value, g.Event.Value, g.When.Value, g.Within.Milliseconds(), string(g.Value), g.Baseline})
 		}
-		if c.Cost != nil {
-			a.Cost = activationCost{c.Cost.Per.Value, amount(c.Cost.Amount), amount(c.Cost.Fixed), c.Cost.Currency}
+		if cost := costOf(c.Cost); cost != nil {
+			a.Cost = *cost
 		}
 		if c.HasMargin {
 			a.Margin = c.Margin.String()
@@ -87,6 +89,13 @@ func activationCampaigns(d *definition.Definition) []activationCampaign {
 		all = append(all, a)
 	}
 	return all
+}
+
+func costOf(c *definition.Cost) *activationCost {
+	if c == nil {
+		return nil
+	}
+	return &activationCost{c.Per.Value, amount(c.Amount), amount(c.Fixed), c.Currency}
 }
 
 // share is a share in hundredths of a percent, from 0 to 1.

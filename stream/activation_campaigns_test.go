@@ -21,7 +21,7 @@ campaigns:
     audience: in_stage('value', 'at_risk')
     salt: pepper
     holdout: 10%
-    variants: {short: {share: 45%, length: short, tone: kind}, long: 45%}
+    variants: {short: {share: 45%, length: short, tone: kind}, long: {share: 45%, cost: {per: opened, amount: 0.01, fixed: 20, currency: USD}}}
     goals:
       - {name: bought, event: purchase, within: 14d, value: total, baseline: true}
       - {name: moved, when: "in_stage('value', 'new')", within: 1s}

@@ -128,7 +128,11 @@ CREATE OR REPLACE VIEW {{db}}.campaign_variants
     holdout Bool COMMENT 'Whether this arm is the holdout.',
     position UInt32 COMMENT 'Place of the variant in the file, from 1; 0: the holdout.',
     share Float64 COMMENT 'Share of the assigned that the arm gets, 0 to 1; 0 if another system assigns.',
-    properties Map(String, String) COMMENT 'Properties of the variant: the factors of a multivariate test.'
+    properties Map(String, String) COMMENT 'Properties of the variant: the factors of a multivariate test.',
+    cost_per Nullable(String) COMMENT 'Step of an exposure that costs cost_amount each; null if the campaign''s cost counts.',
+    cost_amount Nullable(Decimal(18, 4)) COMMENT 'Cost of one such exposure of the variant, in cost_currency.',
+    cost_fixed Nullable(Decimal(18, 4)) COMMENT 'Cost of the variant whatever happens, beside the campaign''s, in cost_currency.',
+    cost_currency Nullable(String) COMMENT 'Currency of the variant''s own cost; null without one.'
 )
 AS SELECT
     campaign,
@@ -136,15 +140,19 @@ AS SELECT
     CAST(position = 0 AS Bool) AS holdout,
     position,
     tupleElement(arm, 2) AS share,
-    mapFromArrays(arrayMap(p -> tupleElement(p, 1), tupleElement(arm, 3)), arrayMap(p -> tupleElement(p, 2), tupleElement(arm, 3))) AS properties
+    mapFromArrays(arrayMap(p -> tupleElement(p, 1), tupleElement(arm, 3)), arrayMap(p -> tupleElement(p, 2), tupleElement(arm, 3))) AS properties,
+    nullIf(tupleElement(tupleElement(arm, 4), 'per'), '') AS cost_per,
+    toDecimal64OrNull(tupleElement(tupleElement(arm, 4), 'amount'), 4) AS cost_amount,
+    toDecimal64OrNull(tupleElement(tupleElement(arm, 4), 'fixed'), 4) AS cost_fixed,
+    nullIf(tupleElement(tupleElement(arm, 4), 'currency'), '') AS cost_currency
 FROM
 (
     SELECT
         tupleElement(c, 'name') AS campaign,
-        arrayPushFront(tupleElement(c, 'variants'), ('', tupleElement(c, 'holdout'), CAST([], 'Array(Tuple(name String, value String))'))) AS arms
+        arrayPushFront(tupleElement(c, 'variants'), ('', tupleElement(c, 'holdout'), CAST([], 'Array(Tuple(name String, value String))'), CAST(('', '', '', ''), 'Tuple(per String, amount String, fixed String, currency String)'))) AS arms
     FROM
     (
-        SELECT arrayJoin(JSONExtract(campaigns, 'Array(Tuple(name String, holdout Float64, variants Array(Tuple(name String, share Float64, properties Array(Tuple(name String, value String))))))')) AS c
+        SELECT arrayJoin(JSONExtract(campaigns, 'Array(Tuple(name String, holdout Float64, variants Array(Tuple(name String, share Float64, properties Array(Tuple(name String, value String)), cost Tuple(per String, amount String, fixed String, currency String)))))')) AS c
         FROM {{db}}.live_definition
     )
 )

@@ -159,7 +159,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_converted
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
     total Int256 COMMENT 'Sum of their values in the currency of the definition, in ten-thousandths.',
     squares Int256 COMMENT 'Sum over customers of the squared sum of the customer''s values, in the square of that.',
-    without_rate UInt64 COMMENT 'Conversions whose value is in another currency without a rate of that day: they count, their value does not.'
+    without_rate UInt64 COMMENT 'Conversions whose value is in another currency without a rate of that day: they count, their value does not.',
+    orders UInt64 COMMENT 'Occurrences of the goal''s event in the values summed, such as orders.'
 )
 AS WITH
     (SELECT known FROM {{db}}.campaign_clock) AS known,
@@ -182,7 +183,8 @@ SELECT
     sum(records) AS conversions,
     sum(amount) AS total,
     sum(squared) AS squares,
-    sum(unrated) AS without_rate
+    sum(unrated) AS without_rate,
+    sum(items) AS orders
 FROM
 (
     SELECT
@@ -196,7 +198,8 @@ FROM
         sum(n) AS records,
         sum(s) AS amount,
         if(who = '', sum(ss), sum(s) * sum(s)) AS squared,
-        sum(u) AS unrated
+        sum(u) AS unrated,
+        sum(o) AS items
     FROM
     (
         SELECT
@@ -205,6 +208,7 @@ FROM
             s,
             ss,
             u,
+            o,
             CAST(_group, 'Tuple(String, Nullable(String), Bool, Map(String, String), Array(String), String)') AS kept,
             tupleElement(kept, 1) AS campaign,
             ifNull(tupleElement(kept, 2), '') AS arm,
@@ -226,7 +230,8 @@ FROM
                 count() AS n,
                 toInt256(0) AS s,
                 toInt256(0) AS ss,
-                toUInt64(0) AS u
+                toUInt64(0) AS u,
+                toUInt64(0) AS o
             FROM {{db}}.conversions_log FINAL
             WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NULL
             GROUP BY _group, who, passed
@@ -238,13 +243,15 @@ FROM
                 count() AS n,
                 sum(ifNull(units, 0)) AS s,
                 sum(ifNull(units, 0) * ifNull(units, 0)) AS ss,
-                countIf(units IS NULL) AS u
+                countIf(units IS NULL) AS u,
+                sumIf(many, units IS NOT NULL) AS o
             FROM
             (
                 SELECT
                     c._group AS _group,
                     c.who AS who,
                     c.at AS at,
+                    c.many AS many,
                     toInt256(multiIf(
                         c.money IN ('', currency_of_all) OR currency_of_all = '', toDecimal128(c.latest, 4),
                         r.rate > 0, roundBankers(toDecimal128(c.latest, 4) * r.rate, 4),
@@ -257,6 +264,7 @@ FROM
                         assigned_at AS at,
                         assumeNotNull(value) AS latest,
                         ifNull(toString(currency), '') AS money,
+                        toUInt64(ifNull(occurrences, 0)) AS many,
                         toDate(effective_at, tupleElement(known, 'timezone')) AS day
                     FROM {{db}}.conversions_log FINAL
                     WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NOT NULL
@@ -269,6 +277,7 @@ FROM
                         any(assigned_at) AS at,
                         argMax(assumeNotNull(value), sequence) AS latest,
                         argMax(ifNull(toString(currency), ''), sequence) AS money,
+                        toUInt64(argMax(ifNull(occurrences, 0), sequence)) AS many,
                         toDate(argMax(effective_at, sequence), tupleElement(known, 'timezone')) AS day
                     FROM {{db}}.conversions_log FINAL
                     WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NOT NULL
@@ -308,6 +317,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
     t0 Int256 COMMENT 'Sum of their values, in ten-thousandths.',
     q0 Int256 COMMENT 'Sum of the squares of their values.',
     conversions UInt64 COMMENT 'Conversions of the treated: one per customer and round.',
+    o1 UInt64 COMMENT 'Orders in the values of the treated.',
+    o0 UInt64 COMMENT 'The same of those compared with.',
     without_rate UInt64 COMMENT 'Conversions of both whose value is in another currency without a rate of that day.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
     held_out UInt64 COMMENT 'Customers of the holdout, whether their window has closed or not.',
@@ -316,7 +327,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
 )
 AS WITH
     {{statistics}},
-    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list)) AS together,
+    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list), arraySum(a -> tupleElement(a, 8), list)) AS together,
     (SELECT known FROM {{db}}.campaign_clock) AS known
 SELECT
     campaign,
@@ -338,6 +349,8 @@ SELECT
     tupleElement(other, 4) AS t0,
     tupleElement(other, 5) AS q0,
     tupleElement(one, 6) AS conversions,
+    tupleElement(one, 8) AS o1,
+    tupleElement(other, 8) AS o0,
     tupleElement(one, 7) + tupleElement(other, 7) AS without_rate,
     open,
     held AS held_out,
@@ -390,8 +403,8 @@ FROM
                             a.by AS by,
                             a.model AS model,
                             a.target AS target,
-                            arraySort(groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), NOT a.holdout)) AS treated,
-                            groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate), a.holdout) AS held_out,
+                            arraySort(groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders), NOT a.holdout)) AS treated,
+                            groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders), a.holdout) AS held_out,
                             groupArray((a.arm, a.comparable)) AS seen,
                             sum(a.open) AS open,
                             sumIf(a.assigned + a.open, a.holdout) AS held
@@ -662,10 +675,12 @@ CREATE OR REPLACE VIEW {{db}}.campaign_mean_tests
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
     total1 Decimal(38, 4) COMMENT 'Sum of their values.',
     mean1 Nullable(Float64) COMMENT 'total1 / n1: zeros included.',
+    o1 UInt64 COMMENT 'Orders in total1.',
     n0 UInt64 COMMENT 'The same of those compared with.',
     k0 UInt64 COMMENT 'Of them, those with a conversion.',
     total0 Decimal(38, 4) COMMENT 'Sum of their values.',
     mean0 Nullable(Float64) COMMENT 'total0 / n0.',
+    o0 UInt64 COMMENT 'Orders in total0.',
     without_rate UInt64 COMMENT 'Conversions of both in another currency without a rate of that day: not in the sums.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
     held_out UInt64 COMMENT 'Customers of the holdout, whether their window has closed or not.',
@@ -699,10 +714,12 @@ SELECT
     conversions,
     CAST(toDecimal256(t1, 4) / 10000 AS Decimal(38, 4)) AS total1,
     if(a.n1 = 0, NULL, m1) AS mean1,
+    a.o1 AS o1,
     toUInt64(a.n0) AS n0,
     toUInt64(a.k0) AS k0,
     CAST(toDecimal256(t0, 4) / 10000 AS Decimal(38, 4)) AS total0,
     if(a.n0 = 0, NULL, m0) AS mean0,
+    a.o0 AS o0,
     without_rate,
     open,
     held_out,
@@ -764,10 +781,13 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values. Those of value: total have refunds taken off; those of value: first are as they were at the conversion.',
     revenue_per_assigned Nullable(Float64) COMMENT 'revenue / assigned: who bought nothing counts 0.',
     revenue_per_buyer Nullable(Float64) COMMENT 'revenue / buyers.',
+    orders UInt64 COMMENT 'Orders in the revenue: occurrences of the goal''s event, refunded ones too.',
+    average_order_value Nullable(Float64) COMMENT 'revenue / orders.',
     holdout_assigned UInt64 COMMENT 'Customers of the holdout whose window has closed.',
     holdout_buyers UInt64 COMMENT 'Of them, those with at least one conversion.',
     holdout_revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values.',
     holdout_per_assigned Nullable(Float64) COMMENT 'holdout_revenue / holdout_assigned.',
+    holdout_average_order_value Nullable(Float64) COMMENT 'holdout_revenue / orders in it.',
     difference Nullable(Float64) COMMENT 'revenue_per_assigned - holdout_per_assigned; null without a holdout, and if the assignment is broken.',
     difference_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data.',
     difference_high Nullable(Float64) COMMENT 'Upper end.',
@@ -797,10 +817,13 @@ AS SELECT
     total1 AS revenue,
     mean1 AS revenue_per_assigned,
     if(k1 = 0, NULL, toFloat64(total1) / k1) AS revenue_per_buyer,
+    o1 AS orders,
+    if(o1 = 0, NULL, toFloat64(total1) / o1) AS average_order_value,
     n0 AS holdout_assigned,
     k0 AS holdout_buyers,
     total0 AS holdout_revenue,
     mean0 AS holdout_per_assigned,
+    if(o0 = 0, NULL, toFloat64(total0) / o0) AS holdout_average_order_value,
     difference,
     difference_low,
     difference_high,
@@ -890,46 +913,106 @@ COMMENT 'Outcomes against a baseline, such as the rise in sessions: each variant
 CREATE OR REPLACE VIEW {{db}}.campaign_costs
 (
     campaign String COMMENT 'Campaign of the live definition that names a cost.',
-    messages UInt64 COMMENT 'Exposures of the campaign with the step that costs, to date.',
-    cost Nullable(Decimal(38, 4)) COMMENT 'The fixed cost and that of the messages, in the currency of the definition; null if a rate is missing.'
+    variant Nullable(String) COMMENT 'Variant; null for the campaign as a whole, messages to others than those given a variant included.',
+    messages UInt64 COMMENT 'Exposures with the step that costs, to date.',
+    cost Nullable(Decimal(38, 4)) COMMENT 'The fixed cost and that of the messages, in the currency of the definition; null if a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.'
 )
-AS SELECT
+AS WITH
+    ifNull((SELECT currency FROM {{db}}.live_definition), '') AS of_all,
+    assumeNotNull((SELECT timezone FROM {{db}}.live_definition)) AS zone,
+    (
+        SELECT groupArray((campaign, ifNull(cost_per, ''), toDecimal128(ifNull(cost_amount, 0), 4), toDecimal128(ifNull(cost_fixed, 0), 4), ifNull(cost_currency, ''), assumeNotNull(toDate(ifNull(starts_at, (SELECT activated_at FROM {{db}}.definitions ORDER BY activated_at, version LIMIT 1)), zone))))
+        FROM {{db}}.campaigns
+        WHERE cost_currency IS NOT NULL OR cost_amount > 0 OR cost_fixed > 0
+            OR campaign IN (SELECT campaign FROM {{db}}.campaign_variants WHERE cost_currency IS NOT NULL)
+    ) AS own,
+    (
+        SELECT groupArray((campaign, assumeNotNull(variant), share, ifNull(cost_per, ''), toDecimal128(ifNull(cost_amount, 0), 4), toDecimal128(ifNull(cost_fixed, 0), 4), ifNull(cost_currency, '')))
+        FROM {{db}}.campaign_variants
+        WHERE NOT holdout
+    ) AS arms
+SELECT
     campaign,
+    CAST(nullIf(row, ''), 'Nullable(String)') AS variant,
     sum(n) AS messages,
-    if(countIf(n > 0 AND worth IS NULL) > 0 OR fixed_worth IS NULL, NULL, CAST(sum(ifNull(worth, 0)) + assumeNotNull(fixed_worth) AS Decimal(38, 4))) AS cost
+    if(countIf(worth IS NULL) > 0, NULL, CAST(sum(ifNull(worth, 0)) AS Decimal(38, 4))) AS cost
 FROM
 (
     SELECT
-        c.campaign AS campaign,
-        e.n AS n,
-        multiIf(c.own, toDecimal128(c.amount, 4) * n, r.rate > 0, roundBankers(toDecimal128(c.amount, 4) * r.rate * n, 4), NULL) AS worth,
-        multiIf(c.fixed = 0, toDecimal128(0, 4), c.own, toDecimal128(c.fixed, 4), f.rate > 0, roundBankers(toDecimal128(c.fixed, 4) * f.rate, 4), NULL) AS fixed_worth
+        l.campaign AS campaign,
+        l.n AS n,
+        arrayJoin(arrayConcat(if(l.whole, [''], []), if(notEmpty(l.arm), [l.arm], []))) AS row,
+        multiIf(l.price = 0, toDecimal128(0, 4), l.money IN ('', of_all) OR of_all = '', toDecimal128(l.price * if(l.n > 0, l.n, 1), 4), r.rate > 0, roundBankers(toDecimal128(l.price * if(l.n > 0, l.n, 1), 4) * r.rate, 4), NULL) AS worth
     FROM
     (
+        -- The campaign's fixed cost, once for the whole and once in parts; the variants' own.
+        SELECT
+            tupleElement(line, 1) AS campaign,
+            tupleElement(line, 2) AS arm,
+            tupleElement(line, 3) = 1 AS whole,
+            toUInt64(0) AS n,
+            tupleElement(line, 4) AS price,
+            tupleElement(line, 5) AS money,
+            tupleElement(line, 6) AS day
+        FROM
+        (
+            SELECT
+                c,
+                arrayFilter(a -> tupleElement(a, 1) = tupleElement(c, 1), assumeNotNull(arms)) AS mine,
+                arraySum(a -> tupleElement(a, 3), mine) AS shares,
+                arrayJoin(arrayConcat(
+                    [(tupleElement(c, 1), '', toUInt8(1), tupleElement(c, 4), tupleElement(c, 5), tupleElement(c, 6))],
+                    arrayMap(a -> (tupleElement(c, 1), tupleElement(a, 2), toUInt8(1), tupleElement(a, 6), tupleElement(a, 7), tupleElement(c, 6)), mine),
+                    arrayMap(a -> (tupleElement(c, 1), tupleElement(a, 2), toUInt8(0), if(shares = 0, toDecimal128(0, 4), toDecimal128(round(toFloat64(tupleElement(c, 4)) * tupleElement(a, 3) / shares, 4), 4)), tupleElement(c, 5), tupleElement(c, 6)), mine))) AS line
+            FROM (SELECT arrayJoin(assumeNotNull(own)) AS c)
+        )
+        UNION ALL
+        -- Messages, at the variant's price if it names one.
         SELECT
             campaign,
-            ifNull(cost_per, '') AS step,
-            ifNull(cost_amount, 0) AS amount,
-            ifNull(cost_fixed, 0) AS fixed,
-            ifNull(cost_currency, '') AS money,
-            money = '' OR money = ifNull((SELECT currency FROM {{db}}.live_definition), money) AS own,
-            toDate(ifNull(starts_at, (SELECT activated_at FROM {{db}}.definitions ORDER BY activated_at, version LIMIT 1)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_day
-        FROM {{db}}.campaigns
-        WHERE cost_currency IS NOT NULL OR cost_amount > 0 OR cost_fixed > 0
-    ) AS c
-    LEFT JOIN
-    (
-        SELECT CAST(campaign, 'String') AS campaign, CAST(step, 'String') AS step, toDate(exposed_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS day, count() AS n
-        FROM {{db}}.exposures_log FINAL
-        WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
-        GROUP BY campaign, step, day
-    ) AS e ON e.campaign = c.campaign AND e.step = c.step
-    LEFT JOIN {{db}}.rates AS r ON r.currency = c.money AND r.day = e.day
-    LEFT JOIN {{db}}.rates AS f ON f.currency = c.money AND f.day = c.first_day
+            tupleElement(by_arm, 2) AS arm,
+            true AS whole,
+            sum(m) AS n,
+            tupleElement(term, 2) AS price,
+            tupleElement(term, 3) AS money,
+            day
+        FROM
+        (
+            SELECT
+                e.campaign AS campaign,
+                e.step AS step,
+                e.day AS day,
+                e.m AS m,
+                a.arm AS given,
+                arrayFirst(b -> tupleElement(b, 1) = e.campaign AND tupleElement(b, 2) = given, assumeNotNull(arms)) AS by_arm,
+                arrayFirst(c -> tupleElement(c, 1) = e.campaign, assumeNotNull(own)) AS by_all,
+                if(notEmpty(tupleElement(by_arm, 4)),
+                    (tupleElement(by_arm, 4), tupleElement(by_arm, 5), tupleElement(by_arm, 7)),
+                    (tupleElement(by_all, 2), tupleElement(by_all, 3), tupleElement(by_all, 5))) AS term
+            FROM
+            (
+                SELECT CAST(campaign, 'String') AS campaign, CAST(step, 'String') AS step, assumeNotNull(toDate(exposed_at, zone)) AS day, sipHash64(campaign, customer_id) AS k, count() AS m
+                FROM {{db}}.exposures_log FINAL
+                WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND has(arrayMap(c -> tupleElement(c, 1), assumeNotNull(own)), campaign)
+                GROUP BY campaign, step, day, k
+            ) AS e
+            LEFT ANY JOIN
+            (
+                SELECT sipHash64(toString(l.campaign), customer_id) AS k, any(ifNull(toString(variant), '')) AS arm
+                FROM {{db}}.assignments_log AS l
+                WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND definition = (SELECT name FROM {{db}}.live_definition)
+                    AND has(arrayMap(c -> tupleElement(c, 1), assumeNotNull(own)), l.campaign)
+                GROUP BY k
+            ) AS a ON a.k = e.k
+        )
+        WHERE step = tupleElement(term, 1)
+        GROUP BY campaign, arm, price, money, day
+    ) AS l
+    LEFT JOIN {{db}}.rates AS r ON r.currency = l.money AND r.day = l.day
 )
-GROUP BY campaign, fixed_worth
+GROUP BY campaign, row
 SETTINGS join_use_nulls = 0
-COMMENT 'What each campaign has cost to date: messages at the rate of their day, the fixed part at that of the campaign''s start.';
+COMMENT 'What each campaign, and each of its variants, has cost to date: messages at the rate of their day, the fixed part at that of the campaign''s start.';
 
 CREATE OR REPLACE VIEW {{db}}.campaign_reached
 (
@@ -1483,57 +1566,60 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_return
 (
     campaign String COMMENT 'Campaign of the live definition.',
     goal String COMMENT 'Goal of the campaign, with value: first or total.',
+    variant Nullable(String) COMMENT 'The variant; null for the campaign as a whole: all variants together, and the cost of every message.',
     currency String COMMENT 'Currency of the money: that of the live definition.',
-    treated UInt64 COMMENT 'Customers given any variant whose window has closed.',
+    treated UInt64 COMMENT 'Customers given the variant, or any, whose window has closed.',
     buyers UInt64 COMMENT 'Of them, those with at least one conversion.',
     revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values.',
-    orders Nullable(UInt64) COMMENT 'Their orders: conversions, one per customer and round, if the goal takes the first; null if it takes the total, which does not tell.',
+    orders UInt64 COMMENT 'Orders in the revenue: occurrences of the goal''s event, refunded ones too.',
     average_order_value Nullable(Float64) COMMENT 'revenue / orders; null without orders.',
     revenue_lift Nullable(Float64) COMMENT 'Revenue per assigned customer less that of the holdout, times treated; null without a holdout, and if the assignment is broken.',
     revenue_lift_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look.',
     revenue_lift_high Nullable(Float64) COMMENT 'Upper end.',
     messages UInt64 COMMENT 'Messages that cost, to date.',
-    cost Nullable(Float64) COMMENT 'Fixed cost and that of the messages, to date; null if the campaign names none, or a rate is missing.',
+    cost Nullable(Float64) COMMENT 'Fixed cost and that of the messages, to date; null if the campaign names none, or a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.',
+    cost_per_buyer Nullable(Float64) COMMENT 'cost / buyers.',
     roas Nullable(Float64) COMMENT 'revenue_lift / cost.',
     margin Nullable(Float64) COMMENT 'Share of revenue that is kept; null if the campaign names none.',
     roi Nullable(Float64) COMMENT '(revenue_lift * margin - cost) / cost; null without a margin.',
-    attributed_revenue Float64 COMMENT 'Revenue of the orders whose last touch was the campaign, of the event of the goal: an order may count as several events.',
+    attributed_revenue Nullable(Float64) COMMENT 'Revenue of the orders whose last touch was the campaign, of the event of the goal: an order may count as several events; null for a variant.',
     attributed_roas Nullable(Float64) COMMENT 'attributed_revenue / cost: what a last touch takes for itself, not what was caused.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: their messages cost already, their revenue does not count yet.',
-    verdict String COMMENT 'As in kpi_campaign_revenue, for all variants together.'
+    verdict String COMMENT 'As in kpi_campaign_revenue.'
 )
 AS SELECT
     t.campaign AS campaign,
     t.goal AS goal,
+    CAST(if(t.whole, NULL, t.arm), 'Nullable(String)') AS variant,
     t.currency AS currency,
     t.assigned AS treated,
     t.buyers AS buyers,
     t.revenue AS revenue,
-    if(g.value = 'first', t.conversions, NULL) AS orders,
-    if(orders > 0, toFloat64(t.revenue) / orders, NULL) AS average_order_value,
+    t.orders AS orders,
+    t.average_order_value AS average_order_value,
     t.difference * treated AS revenue_lift,
     t.difference_low * treated AS revenue_lift_low,
     t.difference_high * treated AS revenue_lift_high,
     c.messages AS messages,
     if(empty(c.campaign), NULL, toFloat64(c.cost)) AS cost,
+    if(buyers = 0, NULL, cost / buyers) AS cost_per_buyer,
     if(cost > 0, revenue_lift / cost, NULL) AS roas,
     toFloat64(p.margin) AS margin,
     if(cost > 0, (revenue_lift * margin - cost) / cost, NULL) AS roi,
-    toFloat64(a.revenue) AS attributed_revenue,
+    if(t.whole, toFloat64(a.revenue), NULL) AS attributed_revenue,
     if(cost > 0, attributed_revenue / cost, NULL) AS attributed_roas,
     t.open AS open,
     t.verdict AS verdict
 FROM
 (
-    SELECT *
-    FROM {{db}}.kpi_campaign_revenue
-    WHERE by = 'everyone'
-    ORDER BY campaign, goal, isNull(variant) DESC
-    LIMIT 1 BY campaign, goal
+    -- Of a campaign with one variant, that row stands for the whole, too.
+    SELECT *, ifNull(toString(variant), '') AS arm, whole, if(whole, '', arm) AS spent_by
+    FROM (SELECT *, count() OVER (PARTITION BY campaign, goal) AS variants FROM {{db}}.kpi_campaign_revenue WHERE by = 'everyone')
+    ARRAY JOIN multiIf(variant IS NULL, [true], variants = 1, [true, false], [false]) AS whole
 ) AS t
 LEFT JOIN {{db}}.campaign_goals AS g ON g.campaign = t.campaign AND g.goal = t.goal
 LEFT JOIN {{db}}.campaigns AS p ON p.campaign = t.campaign
-LEFT JOIN {{db}}.campaign_costs AS c ON c.campaign = t.campaign
+LEFT JOIN (SELECT campaign, ifNull(variant, '') AS arm, messages, cost FROM {{db}}.campaign_costs) AS c ON c.campaign = t.campaign AND c.arm = t.spent_by
 LEFT JOIN
 (
     SELECT assumeNotNull(campaign) AS campaign, event, sum(revenue) AS revenue

@@ -51,6 +51,9 @@ type Variant struct {
 	Name       Text
 	Share      int        // in hundredths of a percent
 	Properties []Property // factors of a multivariate test, in the order of the file
+	// Cost is the variant's own: its messages cost Amount instead of the campaign's, and
+	// Fixed comes on top; nil if it has none.
+	Cost *Cost
 }
 
 // Property is one factor of a variant and its level, such as length: short.
@@ -240,6 +243,10 @@ func (r *fileReader) variant(e entry) (v Variant, ok bool) {
 				continue
 			}
 			v.Share = r.percent(p.value, "`share`")
+			continue
+		}
+		if p.key.Value == "cost" && p.value.kind == mapping {
+			v.Cost = r.cost(p.value)
 			continue
 		}
 		r.checkName(p.key, "property")

@@ -176,6 +176,9 @@ func campaign(c definition.Campaign) string {
 		for _, p := range v.Properties {
 			fmt.Fprintf(&b, " %s=%s", p.Name.Value, p.Value.Value)
 		}
+		if v.Cost != nil {
+			fmt.Fprintf(&b, " cost per %s %d, fixed %d, %s", v.Cost.Per.Value, v.Cost.Amount, v.Cost.Fixed, v.Cost.Currency)
+		}
 	}
 	for _, g := range c.Goals {
 		fmt.Fprintf(&b, ", %s:", g.Name.Value)
@@ -300,7 +303,7 @@ campaigns:
     margin: 40%
   - name: b
     assigned: {match: [Campaign Assigned, {type: group}]}
-    variants: {x: 50%, y: 50.0%}
+    variants: {x: {share: 50%, cost: {per: sent, amount: 0.06}}, y: {share: 50.0%, cost: cheap}}
     cost: {fixed: 1}
 `
 
@@ -313,7 +316,7 @@ func TestAllThatACampaignMayHave(t *testing.T) {
 		"a: audience in_segment('all'), salt 7, holdout 0, x 3333, y 6667 tone=warm length=2 urgent=true, " +
 			"bought: event purchase within 336h0m0s value first, more: event visit within 336h0m0s baseline, spent: event purchase within 336h0m0s value total baseline, " +
 			"every 720h0m0s, start 2026-03-01T00:00:00Z, end 2026-03-31T22:00:00Z, exclude [b], consent email, journey spring, step 1, max 3, cost per delivered 20, fixed 5000000, EUR, margin 4000",
-		"b: assigned [{track Campaign Assigned } {group  }] where  variant  holdout , salt b, holdout 0, x 5000, y 5000, cost per  0, fixed 10000, USD",
+		"b: assigned [{track Campaign Assigned } {group  }] where  variant  holdout , salt b, holdout 0, x 5000 cost per sent 600, fixed 0, USD, y 5000 cost=cheap, cost per  0, fixed 10000, USD",
 	}
 	for i, c := range d.Campaigns {
 		if got := campaign(c); got != want[i] {

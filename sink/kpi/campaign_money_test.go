@@ -27,6 +27,12 @@ func variance(n float64, sum, squares *big.Rat) float64 {
 	return f / (n - 1)
 }
 
+// perOrder is the average order value.
+func perOrder(a *arm) any {
+	f, _ := a.sum.Float64()
+	return over(f, float64(a.orders))
+}
+
 func mean(a *arm) float64 {
 	f, _ := a.sum.Float64()
 	return f / a.assigned
@@ -89,8 +95,9 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 				continue
 			}
 			w["buyers"], w["revenue"], w["holdout_buyers"], w["holdout_revenue"], w["currency"] = x.converted, x.sum, y.converted, y.sum, "EUR"
-			w["conversions"], w["without_rate"] = x.conversions, x.unrated+y.unrated
+			w["conversions"], w["without_rate"], w["orders"] = x.conversions, x.unrated+y.unrated, x.orders
 			w["revenue_per_buyer"] = orNil(x.converted > 0, mean(x)*x.assigned/x.converted)
+			w["average_order_value"], w["holdout_average_order_value"] = perOrder(x), perOrder(y)
 			w["revenue_per_assigned"], w["holdout_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
 			revenue = append(revenue, w)
 		}
@@ -398,49 +405,85 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 		}
 		ratio, told := o.ratioOf(c.Name, everyone)
 		holdout, _ := o.compared(k, everyone[k])
-		s := holdout[len(holdout)-1] // all together, or the only one
-		w := row{"campaign": k.campaign, "goal": k.goal, "treated": s.treated.assigned, "buyers": s.treated.converted, "revenue": s.treated.sum}
-		lift := s.treated.assigned * (mean(s.treated) - mean(s.against))
-		fine := s.against.assigned > 0 && (!told || ratio >= 0.001)
-		w["revenue_lift"], w["revenue_lift_low"], w["revenue_lift_high"] = orNil(fine, lift), nil, nil
-		if e, df, enough := welch(s.treated, s.against); enough && fine {
-			half := s.treated.assigned * studentPoint(df) * e
-			w["revenue_lift_low"], w["revenue_lift_high"] = lift-half, lift+half
+		for i, s := range append(holdout, holdout[len(holdout)-1]) {
+			whole := i == len(holdout)
+			if !whole && i > 0 && i == len(holdout)-1 {
+				continue // all variants together
+			}
+			w := row{"campaign": k.campaign, "goal": k.goal, "variant": orNil(!whole, s.variant), "treated": s.treated.assigned, "buyers": s.treated.converted, "revenue": s.treated.sum}
+			lift := s.treated.assigned * (mean(s.treated) - mean(s.against))
+			fine := s.against.assigned > 0 && (!told || ratio >= 0.001)
+			w["revenue_lift"], w["revenue_lift_low"], w["revenue_lift_high"] = orNil(fine, lift), nil, nil
+			if e, df, enough := welch(s.treated, s.against); enough && fine {
+				half := s.treated.assigned * studentPoint(df) * e
+				w["revenue_lift_low"], w["revenue_lift_high"] = lift-half, lift+half
+			}
+			w["orders"], w["average_order_value"] = s.treated.orders, perOrder(s.treated)
+			messages, cost, known := o.spent(c, s.variant, whole)
+			w["messages"], w["cost"], w["cost_per_buyer"] = messages, orNil(known, cost), orNil(known && s.treated.converted > 0, cost/s.treated.converted)
+			attributed := 0.0
+			if sum := o.attributed[[2]string{c.Name, g.Event}]; sum != nil {
+				attributed, _ = sum.Float64()
+			}
+			w["attributed_revenue"], w["attributed_roas"] = orNil(whole, attributed), orNil(whole && known && cost > 0, attributed/cost)
+			w["roas"], w["roi"], w["margin"] = orNil(known && fine && cost > 0, lift/cost), nil, nil
+			if margin, ok := map[string]float64{"0.4": 0.4, "0.25": 0.25}[c.Margin]; ok {
+				w["margin"], w["roi"] = margin, orNil(known && fine && cost > 0, (lift*margin-cost)/cost)
+			}
+			want = append(want, w)
 		}
-		w["orders"], w["average_order_value"] = nil, nil
-		if g.Value == "first" {
-			sum, _ := s.treated.sum.Float64()
-			w["orders"], w["average_order_value"] = s.treated.conversions, over(sum, float64(s.treated.conversions))
+	}
+	agree(t, d, "kpi_campaign_return", []string{"campaign", "goal", "variant"}, want)
+}
+
+// spent is what a campaign, or one of its variants, has cost: each message by the price of
+// the variant of whom it went to, else by the campaign's; and what is fixed, of which a
+// variant has its own and, by its share, a part of the campaign's.
+func (o *campaignOracle) spent(c *sinktest.Campaign, variant string, whole bool) (messages int, cost float64, known bool) {
+	add := func(text, currency string, at instant.Instant, share float64) {
+		value, _ := decimal.Parse([]byte(text))
+		if value == 0 {
+			return
 		}
-		messages, cost, known := 0, 0.0, c.Cost.Currency != ""
-		amount, _ := decimal.Parse([]byte(c.Cost.Amount))
-		fixed, _ := decimal.Parse([]byte(c.Cost.Fixed))
-		for _, touches := range o.touches {
-			for _, x := range touches {
-				if x.Campaign != c.Name || c.Cost.Per == "" || x.Step != c.Cost.Per {
-					continue
-				}
-				messages++
-				worth, ok := o.worth(amount, c.Cost.Currency, x.at)
-				known = known && ok
-				f, _ := worth.Float64()
-				cost += f
+		worth, ok := o.worth(value, currency, at)
+		f, _ := worth.Float64()
+		known, cost = known && ok, cost+share*f
+	}
+	known = c.Cost.Currency != ""
+	shares := 0.0
+	for _, v := range c.Variants {
+		known = known || v.Cost != nil
+		shares += v.Share
+	}
+	start := instant.Of(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC))
+	for _, v := range c.Variants {
+		if v.Cost != nil && (whole || v.Name == variant) {
+			add(v.Cost.Fixed, v.Cost.Currency, start, 1)
+		}
+		if !whole && v.Name == variant {
+			add(c.Cost.Fixed, c.Cost.Currency, start, v.Share/shares)
+		}
+	}
+	if whole {
+		add(c.Cost.Fixed, c.Cost.Currency, start, 1)
+	}
+	for customer, touches := range o.touches {
+		given := ""
+		if all := o.assigned[c.Name][customer]; len(all) > 0 {
+			given = all[0].Variant
+		}
+		price := c.Cost
+		for _, v := range c.Variants {
+			if v.Name == given && v.Cost != nil && v.Cost.Per != "" {
+				price = *v.Cost
 			}
 		}
-		worth, ok := o.worth(fixed, c.Cost.Currency, instant.Of(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)))
-		f, _ := worth.Float64()
-		known, cost = known && ok, cost+f
-		w["messages"], w["cost"] = messages, orNil(known, cost)
-		attributed := 0.0
-		if sum := o.attributed[[2]string{c.Name, g.Event}]; sum != nil {
-			attributed, _ = sum.Float64()
+		for _, x := range touches {
+			if x.Campaign == c.Name && price.Per != "" && x.Step == price.Per && (whole || given == variant) {
+				messages++
+				add(price.Amount, price.Currency, x.at, 1)
+			}
 		}
-		w["attributed_revenue"], w["attributed_roas"] = attributed, orNil(known, attributed/cost)
-		w["roas"], w["roi"], w["margin"] = orNil(known && fine, lift/cost), nil, nil
-		if margin, ok := map[string]float64{"0.4": 0.4, "0.25": 0.25}[c.Margin]; ok {
-			w["margin"], w["roi"] = margin, orNil(known && fine, (lift*margin-cost)/cost)
-		}
-		want = append(want, w)
 	}
-	agree(t, d, "kpi_campaign_return", []string{"campaign", "goal"}, want)
+	return messages, cost, known
 }

@@ -95,7 +95,7 @@ type arm struct {
 	variant                                   string
 	holdout                                   bool
 	assigned, converted, open, comparable     float64
-	conversions, unrated                      int
+	conversions, unrated, orders              int
 	sum, squares                              *big.Rat
 	exposed, reached, opened, machine, clicks int
 	took                                      []float64 // days
@@ -164,7 +164,9 @@ func (o *campaignOracle) count(x *arm, c *sinktest.Campaign, g *sinktest.Goal, c
 		x.took = append(x.took, float64(v.EffectiveAt-v.AssignedAt)/86_400_000)
 		if v.HasValue {
 			money, ok := o.worth(v.Value, v.Currency, v.EffectiveAt)
-			if !ok {
+			if ok {
+				x.orders += int(v.Occurrences)
+			} else {
 				x.unrated++
 			}
 			own.Add(own, money)
@@ -215,6 +217,7 @@ func together(arms []*arm) *arm {
 		all.converted += a.converted
 		all.conversions += a.conversions
 		all.unrated += a.unrated
+		all.orders += a.orders
 		all.sum.Add(all.sum, a.sum)
 		all.squares.Add(all.squares, a.squares)
 	}

@@ -54,16 +54,16 @@ func campaignKPIs() []KPI {
 			Params: targetParams,
 			layout: layout{
 				split: "campaign", interval: interval, together: true,
-				hide: []string{"by", "buyers", "revenue", "revenue_per_buyer", "holdout_buyers", "holdout_revenue", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "sample_ratio_p"},
+				hide: []string{"by", "buyers", "revenue", "revenue_per_buyer", "orders", "holdout_buyers", "holdout_revenue", "minimum_detectable_effect", "without_rate", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "sample_ratio_p"},
 			},
 		},
 		{
 			Name: "campaign-return", Title: "Cost and return of campaigns", Group: group, View: "kpi_campaign_return", Activity: "referenced",
-			Meaning:   "ROAS = revenue lift over the holdout, scaled to the treated / cost. ROI = (that x margin - cost) / cost. Attributed ROAS is what a last touch takes for itself, and no effect.",
+			Meaning:   "Of each variant and of the campaign as a whole: ROAS = revenue lift over the holdout, scaled to the treated / cost. ROI = (that x margin - cost) / cost. Attributed ROAS is what a last touch takes for itself, and no effect.",
 			Numerator: "revenue per assigned customer less that of the holdout, times the treated", Denominator: "fixed cost and cost of the messages", Time: closedWindows + "; cost to date", Unit: "money per money",
-			Query:  `SELECT * FROM {{db}}.kpi_campaign_return` + whereCampaign + ` ORDER BY campaign, goal`,
+			Query:  `SELECT * FROM {{db}}.kpi_campaign_return` + whereCampaign + ` ORDER BY campaign, goal, variant NULLS LAST`,
 			Params: campaignParams,
-			layout: layout{hide: []string{"buyers", "orders", "revenue_lift_low", "revenue_lift_high", "messages", "margin"}},
+			layout: layout{split: "campaign", together: true, hide: []string{"buyers", "orders", "revenue_lift_low", "revenue_lift_high", "messages", "margin"}},
 		},
 		{
 			Name: "campaign-factors", Title: "Effect per factor", Group: group, View: "kpi_campaign_factors",

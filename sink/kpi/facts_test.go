@@ -37,9 +37,9 @@ func TestCampaignsOfTheLiveDefinition(t *testing.T) {
 		"SELECT * FROM campaign_views.campaigns ORDER BY position": `('winback',1,'in_stage(\'value\', \'at_risk\')','pepper',0.1,['short','long'],['bought','moved'],2592000000,'1997-02-01 00:00:00.000',NULL,['spring'],'email',3,'back','one','delivered',0.002,500,'EUR',0.4)
 ('spring',2,NULL,'spring',0,[],['bought'],0,NULL,NULL,[],NULL,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL)
 `,
-		"SELECT * FROM campaign_views.campaign_variants ORDER BY campaign, position": `('winback',NULL,true,0,0.1,{})
-('winback','short',false,1,0.45,{'length':'short','tone':'kind'})
-('winback','long',false,2,0.45,{})
+		"SELECT * FROM campaign_views.campaign_variants ORDER BY campaign, position": `('winback',NULL,true,0,0.1,{},NULL,NULL,NULL,NULL)
+('winback','short',false,1,0.45,{'length':'short','tone':'kind'},NULL,NULL,NULL,NULL)
+('winback','long',false,2,0.45,{},'opened',0.01,20,'USD')
 `,
 		"SELECT * FROM campaign_views.campaign_goals ORDER BY campaign, position": `('spring','bought',1,'purchase',NULL,86400000,'none',false)
 ('winback','bought',1,'purchase',NULL,1209600000,'total',true)

@@ -34,6 +34,7 @@ type Variant struct {
 	Name       string     `json:"name"`
 	Share      float64    `json:"share"`
 	Properties []Property `json:"properties"`
+	Cost       *Cost      `json:"cost,omitempty"` // its own
 }
 
 // Property is one factor of a variant.
@@ -109,22 +110,22 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 	h.Campaigns = []Campaign{
 		{
 			Name: "winback", Holdout: 0.2, Goals: []Goal{bought, moved, sessions}, Margin: "0.4", Journey: "back", Step: "one",
-			Variants: []Variant{{"long", 0.4, factors("length", "long", "tone", "kind")}, {"short", 0.4, factors("length", "short", "tone", "kind")}},
+			Variants: []Variant{{"long", 0.4, factors("length", "long", "tone", "kind"), nil}, {"short", 0.4, factors("length", "short", "tone", "kind"), &Cost{Per: "opened", Amount: "0.03", Fixed: "2.5", Currency: "EUR"}}},
 			Cost:     Cost{Per: "delivered", Amount: "0.002", Fixed: "5", Currency: "EUR"}, End: "2026-02-01T00:00:00Z",
 		},
 		{
 			Name: "welcome", Goals: []Goal{first, booked, moved}, Margin: "", Journey: "back", Step: "two", Cost: Cost{Per: "sent", Amount: "0.1", Fixed: "1", Currency: "USD"},
-			Variants: []Variant{{"only", 1, []Property{}}},
+			Variants: []Variant{{"only", 1, []Property{}, nil}},
 		},
 		{
 			Name: "again", Holdout: 0.3, Goals: []Goal{first, bought}, Margin: "0.25",
-			Variants: []Variant{{"a", 0.3, factors("tone", "kind")}, {"b", 0.2, factors("tone", "stern")}, {"c", 0.2, factors("tone", "none")}},
+			Variants: []Variant{{"a", 0.3, factors("tone", "kind"), nil}, {"b", 0.2, factors("tone", "stern"), nil}, {"c", 0.2, factors("tone", "none"), &Cost{Fixed: "7", Currency: "EUR"}}},
 		},
 		{Name: "elsewhere", Goals: []Goal{moved}, Variants: []Variant{}},
-		{Name: "broken", Holdout: 0.1, Goals: []Goal{first}, Variants: []Variant{{"x", 0.9, []Property{}}}, Cost: Cost{Fixed: "3", Currency: "EUR"}},
+		{Name: "broken", Holdout: 0.1, Goals: []Goal{first}, Variants: []Variant{{"x", 0.9, []Property{}, nil}}, Cost: Cost{Fixed: "3", Currency: "EUR"}},
 	}
 	h.Former = []Campaign{h.Campaigns[0], h.Campaigns[2]}
-	h.Former[0].Holdout, h.Former[0].Variants = 0.5, []Variant{{"long", 0.5, []Property{}}}
+	h.Former[0].Holdout, h.Former[0].Variants = 0.5, []Variant{{"long", 0.5, []Property{}, nil}}
 	for c := range customers {
 		h.customer(rng, fmt.Sprintf("customer-%d", c))
 		if c%5 == 4 {

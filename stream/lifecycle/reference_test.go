@@ -100,6 +100,7 @@ const campaignRules = `What holds of campaigns, exactly:
 - **start and end**: who is in the audience at ` + "`start`" + ` is assigned then (cause deadline), who is in it when the definition becomes active likewise (cause definition); from ` + "`end`" + ` on nobody is. Nobody is assigned before ` + "`publish_from`" + `.
 - **By another system**: the first message that fits assigns, others only with ` + "`every`" + `; the first arm stands. Only JSON ` + "`true`" + ` is a holdout.
 - **Goals**: a conversion at t counts if assigned_at < t <= assigned_at + within, for the event's own time and for the instant at which it takes effect; once per round. ` + "`when`" + ` has to become true in the window: true at the assignment, it has to become false first.
+- A conversion's ` + "`occurrences`" + ` says how many of the goal's event are in its value, so that value ÷ occurrences is the average order value.
 - **value: total** is told when the window closes, if there was an occurrence; for each occurrence at that very instant again; and whenever a refund corrects it later. The newest 64 rounds whose windows have closed are kept for that. ` + "`first`" + ` is the converting event's value, in the message's own ` + "`properties.currency`" + ` if it has one, and stays.
 - **baseline: true** tells, when the window closes, what it came to less what the window of the same length up to the assignment came to: the number of occurrences, or with ` + "`value: total`" + ` their values. 0 too is told.
 - **Order**: a campaign is evaluated after what its audience and its goals' conditions read; first its goals, then its assignment.
@@ -152,7 +153,7 @@ func keyTables(t *testing.T) string {
 		"name", "audience", "assigned", "holdout", "variants", "goals", "every", "max", "start", "end", "exclude", "consent", "salt",
 		"journey", "step", "cost", "margin",
 	})
-	b.WriteString("A variant is a share, `a: 45%`, or a mapping of its `share` and of factors, `a: {share: 45%, length: short}`. A goal:\n\n")
+	b.WriteString("A variant is a share, `a: 45%`, or a mapping of its `share` and of factors, `a: {share: 45%, length: short}`; with a `cost` of its own (below), if its messages cost another amount, or something fixed beside the campaign's. A goal:\n\n")
 	table(root.Defs["goal"], []string{"name", "event", "when", "within", "value", "baseline"})
 	b.WriteString("Where another system assigns, `assigned` says by which messages:\n\n")
 	table(root.Defs["assigned"], []string{"match", "where", "variant", "holdout"})
@@ -162,6 +163,7 @@ func keyTables(t *testing.T) string {
 	b.WriteString("### Messages that are exposures, sessions and aggregates\n\n")
 	table(root.Defs["message"], []string{"match", "channel", "step", "campaign", "machine"})
 	table(root.Properties["sessions"], []string{"gap"})
+	b.WriteString("What a customer only receives is in no session: one of these messages, unless it is a page or screen, or a click by a person.\n\n")
 	table(root.Properties["aggregates"], []string{"by", "close_after"})
 	b.WriteString("### Limits\n\n")
 	table(root.Properties["limits"], []string{"traits", "trait_bytes", "held", "held_bytes", "by_values", "favourite_values"})
