@@ -148,7 +148,7 @@ var campaignCases = []campaignCase{
 		steps:     "00:00 page; 01:00 order total=10 currency=EUR; 01:10 order total=100 currency=USD; 01:20 order total=5; 01:30 order total=x currency=USD; 01:40 order total=3 currency=5",
 		until:     "03:00",
 		want: []string{
-			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 18 EUR and 1 unpriced sequence 1 by deadline",
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 18 EUR of 4 and 1 unpriced sequence 1 by deadline",
 		},
 	},
 	{
@@ -156,7 +156,7 @@ var campaignCases = []campaignCase{
 		campaigns: `  - {name: c, audience: "seen('visit', '1h')", variants: {a: 100%}, goals: [{name: g, event: purchase, within: 2h, value: total}]}`,
 		steps:     "00:00 page; 01:10 order total=100 currency=USD", until: "03:00",
 		want: []string{
-			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 0 EUR and 1 unpriced sequence 1 by deadline",
+			"00:00:00 assigned c round 1 a by event", "02:00:00 converted c/g round 1 a value 0 EUR of 0 and 1 unpriced sequence 1 by deadline",
 		},
 	},
 	{
