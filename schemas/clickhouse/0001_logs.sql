@@ -322,11 +322,12 @@ CREATE TABLE IF NOT EXISTS {{db}}.aggregates_log
     _partition UInt32 COMMENT 'Kafka partition the record was read from.' CODEC(T64, ZSTD(1)),
     _offset UInt64 COMMENT 'Kafka offset of the record.' CODEC(Delta, ZSTD(1)),
     _generation UInt16 COMMENT 'Generation of the stream that wrote the record.' CODEC(ZSTD(1)),
+    _group LowCardinality(String) MATERIALIZED concat(model, '\0', event, '\0', stage, '\0', `from`, '\0', `to`, '\0', cause, '\0', segment, '\0', platform) COMMENT 'All that is counted apart within a period, as one text, NUL between its parts: what KPIs group by, several times faster than by the columns.',
     _version UInt64 MATERIALIZED bitOr(bitShiftLeft(toUInt64(_generation), 48), _offset) COMMENT 'Generation and offset: of two rows of one key the greater counts.' CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(_version)
 PARTITION BY _generation
-ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
+ORDER BY (_generation, definition, measure, grain, period, _group, lane)
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
 CREATE TABLE IF NOT EXISTS {{db}}.customers_log

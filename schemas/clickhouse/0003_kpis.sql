@@ -35,7 +35,8 @@ AS SELECT
 FROM
 (
     SELECT argMax((toString(d.name), d.version, toString(d.timezone), ifNull(toString(d.currency), ''), d.models, d.campaigns, d.global_holdout), (d.activated_at, d.version)) AS latest
-    FROM {{db}}.definitions AS d
+    FROM {{db}}.definitions_log AS d FINAL
+    WHERE d._generation = (SELECT generation FROM {{db}}.current_generation)
 )
 COMMENT 'The definition that is live: one row. KPI views are about it alone.';
 
@@ -229,6 +230,37 @@ FROM
 )
 COMMENT 'The clock of the KPIs: one row.';
 
+CREATE OR REPLACE VIEW {{db}}.live
+(
+    generation UInt16 COMMENT 'Generation that the views show.',
+    definition String COMMENT 'Name of the live definition; empty before the first.',
+    timezone String COMMENT 'Its time zone; UTC before the first definition.',
+    currency Nullable(String) COMMENT 'Its currency; null if it names none.',
+    first_instant Nullable(DateTime64(3, 'UTC')) COMMENT 'The least instant in the data; null without data.',
+    clock Nullable(DateTime64(3, 'UTC')) COMMENT 'The clock of the KPIs; null without data.',
+    models Array(String) COMMENT 'Its stage models.',
+    places Map(String, UInt32) COMMENT 'Place of each stage in its model''s order, worst to best, from 1: model and stage, NUL between them.',
+    known Tuple(generation UInt16, definition String, timezone String, currency Nullable(String), first_instant Nullable(DateTime64(3, 'UTC')), clock Nullable(DateTime64(3, 'UTC')), models Array(String), places Map(String, UInt32)) COMMENT 'All of that as one value, which a query reads once.'
+)
+AS SELECT
+    assumeNotNull((SELECT generation FROM {{db}}.current_generation)) AS generation,
+    name AS definition,
+    timezone,
+    currency,
+    tupleElement((SELECT (first_instant, clock) FROM {{db}}.kpi_clock), 1) AS first_instant,
+    tupleElement((SELECT (first_instant, clock) FROM {{db}}.kpi_clock), 2) AS clock,
+    arrayMap(m -> tupleElement(m, 1), file) AS models,
+    mapFromArrays(
+        arrayFlatten(arrayMap(m -> arrayMap(s -> concat(tupleElement(m, 1), '\0', s), if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file)),
+        arrayFlatten(arrayMap(m -> arrayEnumerate(if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file))) AS places,
+    CAST((generation, definition, timezone, currency, first_instant, clock, models, places), 'Tuple(generation UInt16, definition String, timezone String, currency Nullable(String), first_instant Nullable(DateTime64(3, ''UTC'')), clock Nullable(DateTime64(3, ''UTC'')), models Array(String), places Map(String, UInt32))') AS known
+FROM
+(
+    SELECT name, timezone, currency, JSONExtract(models, 'Array(Tuple(name String, stages Array(String), `order` Array(String)))') AS file
+    FROM {{db}}.live_definition
+)
+COMMENT 'What is live, in one row: what the KPI views over totals begin with.';
+
 CREATE OR REPLACE VIEW {{db}}.kpi_periods
 (
     grain String COMMENT 'day, week (from Monday) or month, in the time zone of the live definition.',
@@ -238,12 +270,14 @@ CREATE OR REPLACE VIEW {{db}}.kpi_periods
     ends_at DateTime64(3, 'UTC') COMMENT 'End of the period, as an instant that is no longer in it.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
     grain,
     period,
     next_period,
-    toDateTime64(period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS starts_at,
-    toDateTime64(next_period, 3, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS ends_at,
+    toDateTime64(period, 3, tupleElement(known, 'timezone')) AS starts_at,
+    toDateTime64(next_period, 3, tupleElement(known, 'timezone')) AS ends_at,
     CAST(next_period <= today AS Bool) AS closed
 FROM
 (
@@ -257,10 +291,9 @@ FROM
     FROM
     (
         SELECT
-            toDate32(assumeNotNull(first_instant), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS first_date,
-            toDate32(assumeNotNull(clock), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS today
-        FROM {{db}}.kpi_clock
-        WHERE clock IS NOT NULL
+            toDate32(assumeNotNull(tupleElement(known, 'first_instant')), tupleElement(known, 'timezone')) AS first_date,
+            toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS today
+        WHERE tupleElement(known, 'clock') IS NOT NULL
     )
     ARRAY JOIN ['day', 'week', 'month'] AS grain
 )
@@ -315,17 +348,24 @@ CREATE OR REPLACE VIEW {{db}}.period_transitions
     cause LowCardinality(String) COMMENT 'Why the changes became true.',
     changes Int64 COMMENT 'How many, in all lanes.'
 )
-AS SELECT
-    toString(a.model) AS model,
-    a.grain AS grain,
-    a.period AS starts_at,
-    toString(a.`from`) AS from_stage,
-    toString(a.`to`) AS to_stage,
-    toString(a.cause) AS cause,
-    sum(a.count) AS changes
-FROM {{db}}.aggregates AS a
-WHERE a.definition = (SELECT name FROM {{db}}.live_definition) AND a.measure = 'transition'
-GROUP BY a.model, a.grain, a.period, a.`from`, a.`to`, a.cause
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
+    substringIndex(_group, '\0', 1) AS model,
+    grain,
+    starts_at,
+    substringIndex(substringIndex(_group, '\0', 4), '\0', -1) AS from_stage,
+    substringIndex(substringIndex(_group, '\0', 5), '\0', -1) AS to_stage,
+    substringIndex(substringIndex(_group, '\0', 6), '\0', -1) AS cause,
+    changes
+FROM
+(
+    SELECT grain, period AS starts_at, _group, sum(count) AS changes
+    FROM {{db}}.aggregates_log FINAL
+    WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND measure = 'transition'
+    GROUP BY grain, starts_at, _group
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Stage changes of the live definition, counted per period and cause. A change that was found after its period had closed stands in the first period that had not.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_flow
@@ -345,31 +385,44 @@ CREATE OR REPLACE VIEW {{db}}.kpi_flow
     by_end Int64 COMMENT 'Last records with cause expired or erasure; not in changes.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
-    c.model AS model,
-    c.grain AS grain,
-    c.date AS period,
-    nullIf(c.from_stage, '') AS from_stage,
-    nullIf(c.to_stage, '') AS to_stage,
-    multiIf(c.from_stage = '', 'begin', c.to_stage = '', 'end', any(f.position) = 0 OR any(t.position) = 0, 'other', any(t.position) > any(f.position), 'up', 'down') AS direction,
-    sumIf(c.changes, c.cause IN ('event', 'deadline')) AS changes,
-    sumIf(c.changes, c.cause = 'event') AS by_event,
-    sumIf(c.changes, c.cause = 'deadline') AS by_deadline,
-    sumIf(c.changes, c.cause = 'late_event') AS by_late_event,
-    sumIf(c.changes, c.cause = 'identity') AS by_identity,
-    sumIf(c.changes, c.cause = 'definition') AS by_definition,
-    sumIf(c.changes, c.cause IN ('expired', 'erasure')) AS by_end,
-    CAST(multiIf(c.grain = 'day', period + 1, c.grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known,
+    tupleElement(known, 'places') AS places
+SELECT
+    model,
+    grain,
+    date AS period,
+    nullIf(of_from, '') AS from_stage,
+    nullIf(of_to, '') AS to_stage,
+    multiIf(of_from = '', 'begin', of_to = '', 'end', place_from = 0 OR place_to = 0, 'other', place_to > place_from, 'up', 'down') AS direction,
+    by_event + by_deadline AS changes,
+    by_event,
+    by_deadline,
+    by_late_event,
+    by_identity,
+    by_definition,
+    by_end,
+    CAST(multiIf(grain = 'day', date + 1, grain = 'week', date + 7, addMonths(date, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
 FROM
 (
-    SELECT model, grain, toDate32(starts_at + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date, from_stage, to_stage, cause, changes
+    SELECT
+        model,
+        grain,
+        toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
+        from_stage AS of_from,
+        to_stage AS of_to,
+        places[concat(model, '\0', of_from)] AS place_from,
+        places[concat(model, '\0', of_to)] AS place_to,
+        sumIf(changes, cause = 'event') AS by_event,
+        sumIf(changes, cause = 'deadline') AS by_deadline,
+        sumIf(changes, cause = 'late_event') AS by_late_event,
+        sumIf(changes, cause = 'identity') AS by_identity,
+        sumIf(changes, cause = 'definition') AS by_definition,
+        sumIf(changes, cause IN ('expired', 'erasure')) AS by_end
     FROM {{db}}.period_transitions
     WHERE grain IN ('day', 'week', 'month')
-) AS c
-LEFT JOIN {{db}}.model_stages AS f ON f.model = c.model AND f.stage = c.from_stage
-LEFT JOIN {{db}}.model_stages AS t ON t.model = c.model AND t.stage = c.to_stage
-GROUP BY c.model, c.grain, c.date, c.from_stage, c.to_stage
-SETTINGS join_use_nulls = 0
+    GROUP BY model, grain, date, of_from, of_to
+)
 COMMENT 'Flow: stage changes from -> to per period. Counted are those of cause event and deadline.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_flow_by_hour
@@ -381,16 +434,25 @@ CREATE OR REPLACE VIEW {{db}}.kpi_flow_by_hour
     changes Int64 COMMENT 'Changes in the hour with cause event or deadline.',
     others Int64 COMMENT 'Changes in the hour with any other cause.'
 )
-AS SELECT
-    model,
-    starts_at AS hour,
-    nullIf(c.from_stage, '') AS from_stage,
-    nullIf(c.to_stage, '') AS to_stage,
-    sumIf(c.changes, c.cause IN ('event', 'deadline')) AS changes,
-    sumIf(c.changes, c.cause NOT IN ('event', 'deadline')) AS others
-FROM {{db}}.period_transitions AS c
-WHERE grain = 'hour'
-GROUP BY model, starts_at, c.from_stage, c.to_stage
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
+    substringIndex(way, '\0', 1) AS model,
+    hour,
+    nullIf(substringIndex(substringIndex(way, '\0', 4), '\0', -1), '') AS from_stage,
+    nullIf(substringIndex(way, '\0', -1), '') AS to_stage,
+    changes,
+    every - changes AS others
+FROM
+(
+    -- The first five of the parts are model, event, stage, from and to.
+    SELECT substringIndex(_group, '\0', 5) AS way, period AS hour, sumIf(count, cause IN ('event', 'deadline')) AS changes, sum(count) AS every
+    FROM {{db}}.aggregates_log FINAL
+    WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+        AND measure = 'transition' AND grain = 'hour'
+    GROUP BY way, hour
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Flow: stage changes from -> to per hour.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_stage_population
@@ -406,73 +468,75 @@ CREATE OR REPLACE VIEW {{db}}.kpi_stage_population
     left Int64 COMMENT 'Changes out of the stage in the period, of any cause.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known,
+    tupleElement(known, 'places') AS places,
+    toDate32(assumeNotNull(tupleElement(known, 'first_instant')), tupleElement(known, 'timezone')) AS first_day,
+    first_day - (toDayOfWeek(first_day) - 1) AS first_week,
+    first_day - (toDayOfMonth(first_day) - 1) AS first_month,
+    toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS today
+SELECT
     model,
     grain,
     period,
     stage,
-    position,
+    places[concat(model, '\0', stage)] AS position,
     toUInt64(standing) AS customers,
     if(total = 0, NULL, standing / total) AS share,
     entered,
     left,
-    closed
+    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= today AS Bool) AS closed
 FROM
 (
-    SELECT *, sum(standing) OVER (PARTITION BY model, grain, period) AS total
+    SELECT
+        model,
+        grain,
+        stage,
+        multiIf(grain = 'day', first_day + n, grain = 'week', first_week + 7 * n, addMonths(first_month, n)) AS period,
+        entered,
+        left,
+        standing,
+        sum(standing) OVER (PARTITION BY model, grain, n) AS total
     FROM
     (
+        -- Series over all periods, from what was before the first (-1) to the running one.
         SELECT
-            g.model AS model,
-            g.grain AS grain,
-            g.period AS period,
-            g.stage AS stage,
-            g.position AS position,
-            g.closed AS closed,
-            d.entered AS entered,
-            d.left AS left,
-            sum(d.entered - d.left) OVER (PARTITION BY g.model, g.grain, g.stage ORDER BY g.period ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
+            model,
+            grain,
+            stage,
+            if(tupleElement(known, 'clock') IS NULL, -1, multiIf(grain = 'day', dateDiff('day', first_day, today), grain = 'week', intDiv(dateDiff('day', first_week, today), 7), dateDiff('month', first_month, today))) AS last,
+            mapValues(mapPopulateSeries(sumMap(map(index, into)), last)) AS ins,
+            mapValues(mapPopulateSeries(sumMap(map(index, out)), last)) AS outs
         FROM
         (
-            SELECT s.model AS model, s.stage AS stage, s.position AS position, p.grain AS grain, p.period AS period, p.closed AS closed
-            FROM
-            (
-                SELECT model, stage, max(place) AS position
-                FROM
-                (
-                    SELECT model, stage, position AS place FROM {{db}}.model_stages
-                    UNION ALL
-                    SELECT DISTINCT model, to_stage AS stage, toUInt32(0) AS place
-                    FROM {{db}}.period_transitions
-                    WHERE grain = 'month' AND to_stage != ''
-                )
-                GROUP BY model, stage
-            ) AS s
-            CROSS JOIN {{db}}.kpi_periods AS p
-        ) AS g
-        LEFT JOIN
-        (
             SELECT
-                model,
-                toString(grain) AS grain,
-                -- Not before the first of the periods, which are those of the zone that is live.
-                greatest(
-                    toDate32(starts_at + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))),
-                    assumeNotNull((SELECT mapFromArrays(groupArray(f.grain), groupArray(f.first)) FROM (SELECT grain, min(period) AS first FROM {{db}}.kpi_periods GROUP BY grain) AS f))[grain]) AS period,
-                stage,
-                sum(changes * into) AS entered,
-                sum(changes * out) AS left
-            FROM (SELECT * FROM {{db}}.period_transitions WHERE grain IN ('day', 'week', 'month'))
+                CAST(model, 'String') AS model,
+                CAST(grain, 'String') AS grain,
+                CAST(stage, 'String') AS stage,
+                toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
+                greatest(-1, multiIf(grain = 'day', dateDiff('day', first_day, date), grain = 'week', intDiv(dateDiff('day', first_week, date), 7), dateDiff('month', first_month, date))) AS index,
+                sum(changes * enters) AS into,
+                sum(changes * leaves) AS out
+            FROM {{db}}.period_transitions
             ARRAY JOIN
                 [to_stage, from_stage] AS stage,
-                [1, 0] AS into,
-                [0, 1] AS out
-            WHERE stage != ''
-            GROUP BY model, grain, period, stage
-        ) AS d ON d.model = g.model AND d.grain = g.grain AND d.period = g.period AND d.stage = g.stage
+                [1, 0] AS enters,
+                [0, 1] AS leaves
+            WHERE grain IN ('day', 'week', 'month') AND stage != ''
+            GROUP BY model, grain, starts_at, stage
+            UNION ALL
+            SELECT substringIndex(s, '\0', 1) AS model, grain, substringIndex(s, '\0', -1) AS stage, toDate32(0) AS date, toInt64(-1) AS index, toInt64(0) AS into, toInt64(0) AS out
+            FROM (SELECT arrayJoin(mapKeys(places)) AS s) AS t
+            CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
+        )
+        GROUP BY model, grain, stage
     )
+    ARRAY JOIN
+        range(toUInt64(last + 1)) AS n,
+        arrayPopFront(ins) AS entered,
+        arrayPopFront(outs) AS left,
+        arrayPopFront(arrayCumSum((i, o) -> i - o, ins, outs)) AS standing
 )
-SETTINGS join_use_nulls = 0
 COMMENT 'Population: customers per stage at the end of each period. A row for every stage and period, also for none.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_churn
@@ -835,7 +899,9 @@ CREATE OR REPLACE VIEW {{db}}.kpi_revenue_by_stage
     currency Nullable(String) COMMENT 'Currency of the live definition.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
     model,
     grain,
     period,
@@ -845,8 +911,8 @@ AS SELECT
     revenue,
     if(orders = 0, NULL, toFloat64(revenue) / orders) AS average_order_value,
     if(total = 0, NULL, toFloat64(revenue) / toFloat64(total)) AS share,
-    (SELECT currency FROM {{db}}.live_definition) AS currency,
-    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
+    tupleElement(known, 'currency') AS currency,
+    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
 FROM
 (
     SELECT *, sum(revenue) OVER (PARTITION BY model, grain, period, event) AS total
@@ -857,7 +923,7 @@ FROM
         SELECT
             tupleElement(part, 1) AS model,
             grain,
-            period,
+            toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS period,
             event,
             tupleElement(part, 2) AS standing,
             sum(n * tupleElement(part, 3)) AS orders,
@@ -865,27 +931,30 @@ FROM
         FROM
         (
             SELECT
-                toString(a.model) AS of_model,
-                toString(a.grain) AS grain,
-                toDate32(a.period + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
-                a.event AS event,
-                toString(a.stage) AS of_stage,
-                sum(a.count) AS n,
-                sum(a.sum) AS money
-            FROM {{db}}.aggregates AS a
-            WHERE a.definition = (SELECT name FROM {{db}}.live_definition)
-                AND a.measure = 'event' AND a.segment = '' AND a.grain IN ('day', 'week', 'month')
-                AND a.event IN (SELECT event FROM {{db}}.order_items_log WHERE _generation = (SELECT generation FROM {{db}}.current_generation) GROUP BY event)
-            GROUP BY of_model, grain, period, event, of_stage
+                CAST(substringIndex(_group, '\0', 1), 'String') AS of_model,
+                grain,
+                starts_at,
+                substringIndex(substringIndex(_group, '\0', 2), '\0', -1) AS event,
+                CAST(substringIndex(substringIndex(_group, '\0', 3), '\0', -1), 'String') AS of_stage,
+                n,
+                money
+            FROM
+            (
+                SELECT grain, period AS starts_at, _group, sum(count) AS n, sum(sum) AS money
+                FROM {{db}}.aggregates_log FINAL
+                WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+                    AND measure = 'event' AND segment = '' AND grain IN ('day', 'week', 'month')
+                    AND event IN (SELECT event FROM {{db}}.order_items_log WHERE _generation = tupleElement(known, 'generation') GROUP BY event)
+                GROUP BY grain, starts_at, _group
+            )
         )
-        ARRAY JOIN if(of_model = '',
-            arrayMap(m -> (m, '', toInt8(1)), assumeNotNull((SELECT groupUniqArray(model) FROM {{db}}.model_stages))),
-            [(of_model, of_stage, toInt8(1)), (of_model, '', toInt8(-1))]) AS part
-        WHERE model IN (SELECT model FROM {{db}}.model_stages)
+        ARRAY JOIN if(of_model = '', arrayMap(m -> (m, '', toInt8(1)), tupleElement(known, 'models')), [(of_model, of_stage, toInt8(1)), (of_model, '', toInt8(-1))]) AS part
+        WHERE has(tupleElement(known, 'models'), model)
         GROUP BY model, grain, period, event, standing
         HAVING orders != 0 OR revenue != 0
     )
 )
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Revenue per period by the stage held just before the order.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_events_by_hour
@@ -898,19 +967,23 @@ CREATE OR REPLACE VIEW {{db}}.kpi_events_by_hour
     value Decimal(38, 4) COMMENT 'Sum of their values, refunds taken off, in currency.',
     currency Nullable(String) COMMENT 'Currency of the live definition.'
 )
-AS SELECT
-    name AS event,
-    nullIf(of_model, '') AS model,
-    nullIf(of_stage, '') AS stage,
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
+    substringIndex(substringIndex(_group, '\0', 2), '\0', -1) AS event,
+    nullIf(substringIndex(_group, '\0', 1), '') AS model,
+    nullIf(substringIndex(substringIndex(_group, '\0', 3), '\0', -1), '') AS stage,
     hour,
     occurrences,
     value,
-    (SELECT currency FROM {{db}}.live_definition) AS currency
+    tupleElement(known, 'currency') AS currency
 FROM
 (
-    SELECT toString(a.event) AS name, toString(a.model) AS of_model, toString(a.stage) AS of_stage, a.period AS hour, sum(a.count) AS occurrences, sum(a.sum) AS value
-    FROM {{db}}.aggregates AS a
-    WHERE a.definition = (SELECT name FROM {{db}}.live_definition) AND a.measure = 'event' AND a.segment = '' AND a.grain = 'hour'
-    GROUP BY a.event, a.model, a.stage, a.period
+    SELECT _group, period AS hour, sum(count) AS occurrences, sum(sum) AS value
+    FROM {{db}}.aggregates_log FINAL
+    WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+        AND measure = 'event' AND segment = '' AND grain = 'hour'
+    GROUP BY _group, hour
 )
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Occurrences and values of events per hour, by the stage held just before.';

@@ -66,7 +66,9 @@ CREATE OR REPLACE VIEW {{db}}.session_totals
     platform String COMMENT 'app or site; empty if unknown.',
     n Int64 COMMENT 'How many.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
     measure,
     tupleElement(part, 1) AS model,
     grain,
@@ -78,25 +80,30 @@ AS SELECT
 FROM
 (
     SELECT
-        CAST(a.measure, 'String') AS measure,
-        CAST(a.model, 'String') AS of_model,
-        CAST(a.grain, 'String') AS grain,
-        toDate32(a.period + toIntervalHour(12), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS period,
-        CAST(a.event, 'String') AS event,
-        CAST(a.stage, 'String') AS of_stage,
-        CAST(a.platform, 'String') AS platform,
-        sum(a.count) AS total
-    FROM {{db}}.aggregates AS a
-    WHERE a.definition = (SELECT name FROM {{db}}.live_definition)
-        AND a.measure IN ('session', 'session_event') AND a.grain IN ('day', 'week', 'month') AND a.segment = ''
-    GROUP BY measure, of_model, grain, period, event, of_stage, platform
+        CAST(of_measure, 'String') AS measure,
+        CAST(substringIndex(_group, '\0', 1), 'String') AS of_model,
+        CAST(of_grain, 'String') AS grain,
+        toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS period,
+        CAST(substringIndex(substringIndex(_group, '\0', 2), '\0', -1), 'String') AS event,
+        CAST(substringIndex(substringIndex(_group, '\0', 3), '\0', -1), 'String') AS of_stage,
+        CAST(substringIndex(_group, '\0', -1), 'String') AS platform,
+        total
+    FROM
+    (
+        SELECT measure AS of_measure, grain AS of_grain, period AS starts_at, _group, sum(count) AS total
+        FROM {{db}}.aggregates_log FINAL
+        WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+            AND measure IN ('session', 'session_event') AND grain IN ('day', 'week', 'month') AND segment = ''
+        GROUP BY of_measure, of_grain, starts_at, _group
+    )
 )
 ARRAY JOIN if(of_model = '',
-    arrayMap(m -> (m, '', toInt8(1)), assumeNotNull((SELECT groupUniqArray(model) FROM {{db}}.model_stages))),
+    arrayMap(m -> (m, '', toInt8(1)), tupleElement(known, 'models')),
     [(of_model, of_stage, toInt8(1)), (of_model, '', toInt8(-1))]) AS part
-WHERE model IN (SELECT model FROM {{db}}.model_stages)
+WHERE has(tupleElement(known, 'models'), model)
 GROUP BY measure, model, grain, period, event, stage, platform
 HAVING n != 0
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Sessions begun and events in them, by the stage just before the session: what the totals hold beyond the stages is of first sessions.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_sessions
@@ -110,7 +117,9 @@ CREATE OR REPLACE VIEW {{db}}.kpi_sessions
     share Float64 COMMENT 'sessions / sessions of all stages and platforms of the model in the period, 0 to 1.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
     model,
     grain,
     period,
@@ -118,7 +127,7 @@ AS SELECT
     platform,
     n AS sessions,
     n / sum(n) OVER (PARTITION BY model, grain, period) AS share,
-    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
+    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
 FROM {{db}}.session_totals
 WHERE measure = 'session'
 COMMENT 'Sessions begun by customers of each stage, app and site apart.';
@@ -136,7 +145,9 @@ CREATE OR REPLACE VIEW {{db}}.kpi_session_events
     per_session Nullable(Float64) COMMENT 'occurrences / sessions; null if none began in the period.',
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
+SELECT
     e.model AS model,
     e.grain AS grain,
     e.period AS period,
@@ -146,7 +157,7 @@ AS SELECT
     e.n AS occurrences,
     s.begun AS sessions,
     if(s.begun = 0, NULL, e.n / s.begun) AS per_session,
-    CAST(multiIf(e.grain = 'day', e.period + 1, e.grain = 'week', e.period + 7, addMonths(e.period, 1)) <= toDate32(assumeNotNull((SELECT clock FROM {{db}}.kpi_clock)), assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS Bool) AS closed
+    CAST(multiIf(e.grain = 'day', e.period + 1, e.grain = 'week', e.period + 7, addMonths(e.period, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
 FROM (SELECT * FROM {{db}}.session_totals WHERE measure = 'session_event') AS e
 LEFT JOIN
 (

@@ -84,21 +84,20 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	defer func() { _ = rows.Close() }() // the error that counts is rows.Err
 	out := &Result{KPI: k, Options: o, Kept: kept}
 	types := rows.ColumnTypes()
-	for _, t := range types {
+	into := make([]any, len(types)) // one place per column, for all rows
+	for i, t := range types {
 		out.Columns = append(out.Columns, Column{t.Name(), t.DatabaseTypeName()})
+		into[i] = reflect.New(t.ScanType()).Interface()
 	}
 	for rows.Next() {
-		into := make([]any, len(types))
-		for i, t := range types {
-			into[i] = reflect.New(t.ScanType()).Interface()
-		}
 		if err := rows.Scan(into...); err != nil {
 			return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)
 		}
+		row := make([]any, len(into))
 		for i := range into {
-			into[i] = plain(reflect.ValueOf(into[i]).Elem())
+			row[i] = plain(reflect.ValueOf(into[i]).Elem())
 		}
-		out.Rows = append(out.Rows, into)
+		out.Rows = append(out.Rows, row)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)

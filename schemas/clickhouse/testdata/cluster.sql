@@ -190,7 +190,7 @@ CREATE TABLE IF NOT EXISTS lapwing.aggregates_log_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/lapwing/aggregates_log_local', '{replica}', _version)
 PARTITION BY _generation
-ORDER BY (_generation, definition, measure, grain, period, model, event, stage, `from`, `to`, cause, segment, platform, lane)
+ORDER BY (_generation, definition, measure, grain, period, _group, lane)
 COMMENT 'Absolute counts and sums as read from Kafka, older versions included: query aggregates instead.';
 
 CREATE TABLE IF NOT EXISTS lapwing.aggregates_log ON CLUSTER 'main'
@@ -375,6 +375,12 @@ CREATE OR REPLACE VIEW lapwing.campaign_goals ON CLUSTER 'main'
 AS SELECT …;
 
 CREATE OR REPLACE VIEW lapwing.kpi_clock ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.live ON CLUSTER 'main'
 (
     …
 )
