@@ -243,21 +243,52 @@ CREATE OR REPLACE VIEW {{db}}.live
     known Tuple(generation UInt16, definition String, timezone String, currency Nullable(String), first_instant Nullable(DateTime64(3, 'UTC')), clock Nullable(DateTime64(3, 'UTC')), models Array(String), places Map(String, UInt32)) COMMENT 'All of that as one value, which a query reads once.'
 )
 AS SELECT
-    assumeNotNull((SELECT generation FROM {{db}}.current_generation)) AS generation,
-    name AS definition,
-    timezone,
-    currency,
-    tupleElement((SELECT (first_instant, clock) FROM {{db}}.kpi_clock), 1) AS first_instant,
-    tupleElement((SELECT (first_instant, clock) FROM {{db}}.kpi_clock), 2) AS clock,
-    arrayMap(m -> tupleElement(m, 1), file) AS models,
-    mapFromArrays(
-        arrayFlatten(arrayMap(m -> arrayMap(s -> concat(tupleElement(m, 1), '\0', s), if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file)),
-        arrayFlatten(arrayMap(m -> arrayEnumerate(if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file))) AS places,
-    CAST((generation, definition, timezone, currency, first_instant, clock, models, places), 'Tuple(generation UInt16, definition String, timezone String, currency Nullable(String), first_instant Nullable(DateTime64(3, ''UTC'')), clock Nullable(DateTime64(3, ''UTC'')), models Array(String), places Map(String, UInt32))') AS known
+    tupleElement(known, 'generation') AS generation,
+    tupleElement(known, 'definition') AS definition,
+    tupleElement(known, 'timezone') AS timezone,
+    tupleElement(known, 'currency') AS currency,
+    tupleElement(known, 'first_instant') AS first_instant,
+    tupleElement(known, 'clock') AS clock,
+    tupleElement(known, 'models') AS models,
+    tupleElement(known, 'places') AS places,
+    CAST((
+        assumeNotNull((SELECT generation FROM {{db}}.current_generation)),
+        tupleElement(latest, 1),
+        if(empty(tupleElement(latest, 2)), 'UTC', tupleElement(latest, 2)),
+        nullIf(tupleElement(latest, 3), ''),
+        tupleElement(span, 1),
+        tupleElement(span, 2),
+        arrayMap(m -> tupleElement(m, 1), file),
+        mapFromArrays(
+            arrayFlatten(arrayMap(m -> arrayMap(s -> concat(tupleElement(m, 1), '\0', s), if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file)),
+            arrayFlatten(arrayMap(m -> arrayEnumerate(if(empty(tupleElement(m, 3)), tupleElement(m, 2), tupleElement(m, 3))), file)))
+    ), 'Tuple(generation UInt16, definition String, timezone String, currency Nullable(String), first_instant Nullable(DateTime64(3, ''UTC'')), clock Nullable(DateTime64(3, ''UTC'')), models Array(String), places Map(String, UInt32))') AS known
 FROM
 (
-    SELECT name, timezone, currency, JSONExtract(models, 'Array(Tuple(name String, stages Array(String), `order` Array(String)))') AS file
-    FROM {{db}}.live_definition
+    SELECT
+        argMax((toString(name), toString(timezone), ifNull(toString(currency), ''), models), (activated_at, version)) AS latest,
+        JSONExtract(tupleElement(latest, 4), 'Array(Tuple(name String, stages Array(String), `order` Array(String)))') AS file,
+        (
+            -- As in kpi_clock: the projection range answers without reading the rows.
+            SELECT (minOrNull(earliest), maxOrNull(latest))
+            FROM
+            (
+                SELECT count() AS n, min(event_time) AS earliest, max(event_time) AS latest
+                FROM {{db}}.activity_log
+                WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+                UNION ALL
+                SELECT count() AS n, min(effective_at) AS earliest, max(effective_at) AS latest
+                FROM {{db}}.stage_changes_log
+                WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+                UNION ALL
+                SELECT count() AS n, min(effective_at) AS earliest, max(effective_at) AS latest
+                FROM {{db}}.segment_changes_log
+                WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
+            )
+            WHERE n > 0
+        ) AS span
+    FROM {{db}}.definitions_log FINAL
+    WHERE _generation = (SELECT generation FROM {{db}}.current_generation)
 )
 COMMENT 'What is live, in one row: what the KPI views over totals begin with.';
 
@@ -386,10 +417,9 @@ CREATE OR REPLACE VIEW {{db}}.kpi_flow
     closed Bool COMMENT 'Whether the clock has passed the end of the period.'
 )
 AS WITH
-    assumeNotNull((SELECT known FROM {{db}}.live)) AS known,
-    tupleElement(known, 'places') AS places
+    assumeNotNull((SELECT known FROM {{db}}.live)) AS known
 SELECT
-    model,
+    substringIndex(way, '\0', 1) AS model,
     grain,
     date AS period,
     nullIf(of_from, '') AS from_stage,
@@ -402,27 +432,30 @@ SELECT
     by_identity,
     by_definition,
     by_end,
-    CAST(multiIf(grain = 'day', date + 1, grain = 'week', date + 7, addMonths(date, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
+    CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= toDate32(assumeNotNull(tupleElement(known, 'clock')), tupleElement(known, 'timezone')) AS Bool) AS closed
 FROM
 (
+    -- The first five parts of _group are model, event, stage, from and to.
     SELECT
-        model,
         grain,
-        toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
-        from_stage AS of_from,
-        to_stage AS of_to,
-        places[concat(model, '\0', of_from)] AS place_from,
-        places[concat(model, '\0', of_to)] AS place_to,
-        sumIf(changes, cause = 'event') AS by_event,
-        sumIf(changes, cause = 'deadline') AS by_deadline,
-        sumIf(changes, cause = 'late_event') AS by_late_event,
-        sumIf(changes, cause = 'identity') AS by_identity,
-        sumIf(changes, cause = 'definition') AS by_definition,
-        sumIf(changes, cause IN ('expired', 'erasure')) AS by_end
-    FROM {{db}}.period_transitions
-    WHERE grain IN ('day', 'week', 'month')
-    GROUP BY model, grain, date, of_from, of_to
+        toDate32(period + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
+        substringIndex(_group, '\0', 5) AS way,
+        substringIndex(substringIndex(way, '\0', 4), '\0', -1) AS of_from,
+        substringIndex(way, '\0', -1) AS of_to,
+        tupleElement(known, 'places')[concat(substringIndex(way, '\0', 1), '\0', of_from)] AS place_from,
+        tupleElement(known, 'places')[concat(substringIndex(way, '\0', 1), '\0', of_to)] AS place_to,
+        sumIf(count, cause = 'event') AS by_event,
+        sumIf(count, cause = 'deadline') AS by_deadline,
+        sumIf(count, cause = 'late_event') AS by_late_event,
+        sumIf(count, cause = 'identity') AS by_identity,
+        sumIf(count, cause = 'definition') AS by_definition,
+        sumIf(count, cause IN ('expired', 'erasure')) AS by_end
+    FROM {{db}}.aggregates_log FINAL
+    WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+        AND measure = 'transition' AND grain IN ('day', 'week', 'month')
+    GROUP BY grain, date, way
 )
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Flow: stage changes from -> to per period. Counted are those of cause event and deadline.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_flow_by_hour
@@ -445,7 +478,7 @@ SELECT
     every - changes AS others
 FROM
 (
-    -- The first five of the parts are model, event, stage, from and to.
+    -- The first five parts of _group are model, event, stage, from and to.
     SELECT substringIndex(_group, '\0', 5) AS way, period AS hour, sumIf(count, cause IN ('event', 'deadline')) AS changes, sum(count) AS every
     FROM {{db}}.aggregates_log FINAL
     WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
@@ -478,7 +511,7 @@ AS WITH
 SELECT
     model,
     grain,
-    period,
+    multiIf(grain = 'day', first_day + n, grain = 'week', first_week + 7 * n, addMonths(first_month, n)) AS period,
     stage,
     places[concat(model, '\0', stage)] AS position,
     toUInt64(standing) AS customers,
@@ -488,55 +521,61 @@ SELECT
     CAST(multiIf(grain = 'day', period + 1, grain = 'week', period + 7, addMonths(period, 1)) <= today AS Bool) AS closed
 FROM
 (
-    SELECT
-        model,
-        grain,
-        stage,
-        multiIf(grain = 'day', first_day + n, grain = 'week', first_week + 7 * n, addMonths(first_month, n)) AS period,
-        entered,
-        left,
-        standing,
-        sum(standing) OVER (PARTITION BY model, grain, n) AS total
+    SELECT model, grain, last, tupleElement(series, 1) AS stage, tupleElement(series, 2) AS ins, tupleElement(series, 3) AS outs, tupleElement(series, 4) AS sums, totals
     FROM
     (
-        -- Series over all periods, from what was before the first (-1) to the running one.
-        SELECT
-            model,
-            grain,
-            stage,
-            if(tupleElement(known, 'clock') IS NULL, -1, multiIf(grain = 'day', dateDiff('day', first_day, today), grain = 'week', intDiv(dateDiff('day', first_week, today), 7), dateDiff('month', first_month, today))) AS last,
-            mapValues(mapPopulateSeries(sumMap(map(index, into)), last)) AS ins,
-            mapValues(mapPopulateSeries(sumMap(map(index, out)), last)) AS outs
+        SELECT model, grain, any(last) AS last, groupArray((stage, ins, outs, standing)) AS all, sumForEach(standing) AS totals
         FROM
         (
+            -- Series over all periods, from what was before the first (-1) to the running one.
             SELECT
-                CAST(model, 'String') AS model,
-                CAST(grain, 'String') AS grain,
-                CAST(stage, 'String') AS stage,
-                toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
-                greatest(-1, multiIf(grain = 'day', dateDiff('day', first_day, date), grain = 'week', intDiv(dateDiff('day', first_week, date), 7), dateDiff('month', first_month, date))) AS index,
-                sum(changes * enters) AS into,
-                sum(changes * leaves) AS out
-            FROM {{db}}.period_transitions
-            ARRAY JOIN
-                [to_stage, from_stage] AS stage,
-                [1, 0] AS enters,
-                [0, 1] AS leaves
-            WHERE grain IN ('day', 'week', 'month') AND stage != ''
-            GROUP BY model, grain, starts_at, stage
-            UNION ALL
-            SELECT substringIndex(s, '\0', 1) AS model, grain, substringIndex(s, '\0', -1) AS stage, toDate32(0) AS date, toInt64(-1) AS index, toInt64(0) AS into, toInt64(0) AS out
-            FROM (SELECT arrayJoin(mapKeys(places)) AS s) AS t
-            CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
+                model,
+                grain,
+                stage,
+                if(tupleElement(known, 'clock') IS NULL, -1, multiIf(grain = 'day', dateDiff('day', first_day, today), grain = 'week', intDiv(dateDiff('day', first_week, today), 7), dateDiff('month', first_month, today))) AS last,
+                mapValues(mapPopulateSeries(sumMap(map(index, into)), last)) AS ins,
+                mapValues(mapPopulateSeries(sumMap(map(index, out)), last)) AS outs,
+                arrayCumSum((i, o) -> i - o, ins, outs) AS standing
+            FROM
+            (
+                SELECT
+                    CAST(substringIndex(way, '\0', 1), 'String') AS model,
+                    CAST(length_of, 'String') AS grain,
+                    stage,
+                    toDate32(starts_at + toIntervalHour(12), tupleElement(known, 'timezone')) AS date,
+                    greatest(-1, multiIf(grain = 'day', dateDiff('day', first_day, date), grain = 'week', intDiv(dateDiff('day', first_week, date), 7), dateDiff('month', first_month, date))) AS index,
+                    changes * (nth = 1) AS into,
+                    changes * (nth = 2) AS out
+                FROM
+                (
+                    -- The first five parts of _group are model, event, stage, from and to.
+                    SELECT grain AS length_of, period AS starts_at, substringIndex(_group, '\0', 5) AS way, sum(count) AS changes
+                    FROM {{db}}.aggregates_log FINAL
+                    WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+                        AND measure = 'transition' AND grain IN ('day', 'week', 'month')
+                    GROUP BY length_of, starts_at, way
+                )
+                ARRAY JOIN
+                    [CAST(substringIndex(way, '\0', -1), 'String'), CAST(substringIndex(substringIndex(way, '\0', 4), '\0', -1), 'String')] AS stage,
+                    [1, 2] AS nth
+                WHERE stage != ''
+                UNION ALL
+                SELECT substringIndex(place, '\0', 1) AS model, grain, substringIndex(place, '\0', -1) AS stage, toDate32(0) AS date, toInt64(-1) AS index, toInt64(0) AS into, toInt64(0) AS out
+                FROM (SELECT arrayJoin(mapKeys(places)) AS place, arrayJoin(['day', 'week', 'month']) AS grain)
+            )
+            GROUP BY model, grain, stage
         )
-        GROUP BY model, grain, stage
+        GROUP BY model, grain
     )
-    ARRAY JOIN
-        range(toUInt64(last + 1)) AS n,
-        arrayPopFront(ins) AS entered,
-        arrayPopFront(outs) AS left,
-        arrayPopFront(arrayCumSum((i, o) -> i - o, ins, outs)) AS standing
+    ARRAY JOIN all AS series
 )
+ARRAY JOIN
+    range(toUInt64(last + 1)) AS n,
+    arrayPopFront(ins) AS entered,
+    arrayPopFront(outs) AS left,
+    arrayPopFront(sums) AS standing,
+    arrayPopFront(totals) AS total
+SETTINGS optimize_move_to_prewhere_if_final = 1
 COMMENT 'Population: customers per stage at the end of each period. A row for every stage and period, also for none.';
 
 CREATE OR REPLACE VIEW {{db}}.kpi_churn

@@ -122,3 +122,38 @@ SELECT 'shop', lane, 'transition', 'day', toDateTime64(period, 3, 'UTC'), 'value
 		t.Errorf("population:\n%swant\n%s", got, want)
 	}
 }
+
+// TestLive: what views over totals know is what live_definition, kpi_clock, model_stages and
+// current_generation say, without data and with it.
+func TestLive(t *testing.T) {
+	ctx := context.Background()
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "live")
+	look := func(when string) string {
+		t.Helper()
+		got, err := d.Text(ctx, `SELECT (generation, definition, timezone, currency, first_instant, clock, arraySort(models), arraySort(arrayZip(mapKeys(places), mapValues(places)))) FROM live.live`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := d.Text(ctx, `SELECT (
+    (SELECT generation FROM live.current_generation),
+    name, timezone, currency,
+    (SELECT first_instant FROM live.kpi_clock),
+    (SELECT clock FROM live.kpi_clock),
+    (SELECT arraySort(groupUniqArray(model)) FROM live.model_stages),
+    (SELECT arraySort(groupArray((concat(model, '\0', stage), position))) FROM live.model_stages)) FROM live.live_definition`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%s live says\n%swant\n%s", when, got, want)
+		}
+		return got
+	}
+	empty := look("without data")
+	if err := d.Insert(ctx, sinktest.New(3, time.UTC, sinktest.Size{Customers: 20, Changes: 8, Orders: 4}).Records(1)); err != nil {
+		t.Fatal(err)
+	}
+	if look("with data") == empty {
+		t.Error("live says the same without data and with it")
+	}
+}
