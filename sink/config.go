@@ -38,6 +38,8 @@ type Config struct {
 	Reconcile ReconcileConfig `yaml:"reconcile"`
 	// Customers paces the counting of distinct customers.
 	Customers CustomersConfig `yaml:"customers"`
+	// KPI paces the keeping of KPIs that are slow to compute.
+	KPI KPIConfig `yaml:"kpi"`
 	// Retain is how long ClickHouse keeps what grows with every message.
 	Retain RetainConfig `yaml:"retain"`
 }
@@ -67,6 +69,13 @@ func (c RetainConfig) tables() []migrate.Retention {
 // months with new messages are read anew, as far as this member writes them.
 type CustomersConfig struct {
 	Every time.Duration `yaml:"every"` // 0: never
+}
+
+// KPIConfig has one member of the group compute the KPIs now and then, one after the other
+// and each on one core, and keep the rows of the slow ones for lapwing kpi.
+type KPIConfig struct {
+	Every time.Duration `yaml:"every"` // from the begin of a round to the next, if anything has changed; 0: never
+	Share int           `yaml:"share"` // of the time that it may be at work, 1 to 100 per cent
 }
 
 // BatchConfig closes a batch, whichever comes first.
@@ -101,6 +110,7 @@ func Default() Config {
 		Retry:     RetryConfig{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Timeout: 2 * time.Minute},
 		Reconcile: ReconcileConfig{RowsPerSecond: 20_000},
 		Customers: CustomersConfig{Every: 5 * time.Minute},
+		KPI:       KPIConfig{Every: 15 * time.Minute, Share: 10},
 	}
 }
 
@@ -133,6 +143,8 @@ func (c Config) Validate() error {
 	bad(c.Reconcile.Every >= 0, "reconcile.every", c.Reconcile.Every, "0, which is never, or more")
 	bad(c.Reconcile.RowsPerSecond >= 1, "reconcile.rows_per_second", c.Reconcile.RowsPerSecond, "at least 1")
 	bad(c.Customers.Every == 0 || c.Customers.Every >= time.Second && c.Customers.Every <= 24*time.Hour, "customers.every", c.Customers.Every, "0, or 1s to 24h")
+	bad(c.KPI.Every == 0 || c.KPI.Every >= time.Second && c.KPI.Every <= 12*time.Hour, "kpi.every", c.KPI.Every, "0, which is never, or 1s to 12h")
+	bad(c.KPI.Share >= 1 && c.KPI.Share <= 100, "kpi.share", c.KPI.Share, "1 to 100, per cent")
 	for field, r := range map[string]struct{ keep, least time.Duration }{"activity": {c.Retain.Activity, MinActivity}, "exposures": {c.Retain.Exposures, 0}} {
 		const day = 24 * time.Hour
 		bad(r.keep == 0 || r.keep > 0 && r.keep >= r.least && r.keep%day == 0, "retain."+field, r.keep, fmt.Sprintf("0, or whole days, such as 9600h, and at least %s", max(r.least, day)))

@@ -26,6 +26,9 @@ type metrics struct {
 	countFailures                                                          prometheus.Counter
 	counting                                                               prometheus.Histogram
 	lastCount                                                              prometheus.Gauge
+	keepFailures, keepUnchanged                                            prometheus.Counter
+	keepOne                                                                prometheus.Histogram
+	keepRound, lastKeep                                                    prometheus.Gauge
 }
 
 // newMetrics registers the metrics; oldest and retrying are asked when they are read.
@@ -71,11 +74,17 @@ func newMetrics(r prometheus.Registerer, oldest, retrying func() float64) (*metr
 	m.differing = gauge("reconcile_differing_rows", "Rows that differed in the last comparison of ClickHouse with the log.")
 	m.compared = counter("reconcile_rows_total", "Rows of the log that were compared with ClickHouse.")
 	m.compareErrors = counter("reconcile_failures_total", "Comparisons that did not come to an end.")
+	m.keepFailures = counter("keep_failures_total", "Times that not all KPIs could be kept.")
+	m.keepUnchanged = counter("keep_unchanged_total", "Times that KPIs were due and not kept anew, because nothing had changed.")
+	m.keepOne = histogram("keep_seconds", "Time to compute a KPI to be kept, on one core.")
+	m.keepRound = gauge("keep_round_seconds", "Time that the last keeping of all KPIs was at work, without its pauses.")
+	m.lastKeep = gauge("last_keep_timestamp_seconds", "Wall clock at which the last complete keeping of all KPIs began, or when it was last found that nothing had changed since; 0: none by this process.")
 	m.factor.Set(1)
 	for _, c := range []prometheus.Collector{
 		m.records, m.passed, m.unreadable, m.fetchErrors, m.commitErrors, m.batches, m.bytes, m.rows, m.skipped, m.failures, m.insert, m.batch, m.age,
 		m.lastFlush, m.flightBatches, m.flightRows, m.flightBytes, m.factor, m.lastError,
 		m.agreed, m.differing, m.compared, m.compareErrors, m.countFailures, m.counting, m.lastCount,
+		m.keepFailures, m.keepUnchanged, m.keepOne, m.keepRound, m.lastKeep,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "oldest_seconds", Help: "How long the oldest record that was read and is not committed has waited; 0 if there is none."}, oldest),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + "retrying_inserts", Help: "Inserts whose last attempt failed and that are tried again."}, retrying),
 	} {

@@ -118,6 +118,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	follower.Go(func() { s.showGeneration(following) })
 	follower.Go(func() { s.compareOften(following) })
 	follower.Go(func() { s.countCustomers(following, client) })
+	follower.Go(func() { s.newKeeper(client).run(following) })
 	// The loop ends with ctx, or when a batch has met what only a person can end.
 	polling, cancelPolling := context.WithCancel(ctx)
 	defer context.AfterFunc(running, cancelPolling)()

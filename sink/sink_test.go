@@ -135,7 +135,7 @@ func (p places) below(at place, next int64) (n int) {
 func config(c *kfake.Cluster, database string) sink.Config {
 	cfg := sink.Default()
 	cfg.Brokers, cfg.Database = c.ListenAddrs(), database
-	cfg.Batch.Age = 50 * time.Millisecond
+	cfg.Batch.Age, cfg.KPI.Every = 50*time.Millisecond, 0
 	cfg.Retry.Initial, cfg.Retry.Max = 10*time.Millisecond, 100*time.Millisecond
 	return cfg
 }

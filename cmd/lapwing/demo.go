@@ -185,6 +185,7 @@ func (d *demo) start(ctx context.Context) error {
 	settings := sink.Default()
 	settings.Brokers, settings.Prefix, settings.Database = d.config.Brokers, d.config.Prefix, d.clickhouse.Database
 	settings.Batch.Age = 200 * time.Millisecond
+	settings.KPI.Every = 0 // few customers: what is shown is computed
 	connection := writer.DefaultConnection()
 	connection.Addresses, connection.Database = []string{d.clickhouse.NativeAddr}, d.clickhouse.Database
 	connection.User, connection.Password = d.clickhouse.User, d.clickhouse.Password

@@ -20,7 +20,6 @@ func (a *app) kpiCommand() *cobra.Command {
 	var format, grain, model string
 	var params map[string]string
 	var fresh bool
-	var every time.Duration
 	c := &cobra.Command{
 		Use:   "kpi [list | describe NAME | keep | NAME]",
 		Short: "The KPI catalogue over ClickHouse",
@@ -30,9 +29,9 @@ counted and what is divided by what.
 
 Now is the greatest instant in the data (kpi clock). A period with a * still runs.
 
-Over millions of customers some take seconds. kpi keep computes all of them and keeps the
-rows of the slow ones, in tables that begin with kept_; from then on, for a day, kpi reads
-those and says as of when they are. Let it run beside the service: lapwing kpi keep --every 15m.`,
+Over millions of customers some take seconds. The service computes all of them now and
+then and keeps the rows of the slow ones (setting sink.kpi); kpi reads those, for a day,
+and says as of when they are. kpi keep does so at once; --fresh computes one anyway.`,
 		Example: `  lapwing kpi list
   lapwing kpi population --by week
   lapwing kpi describe churn
@@ -54,7 +53,7 @@ those and says as of when they are. Let it run beside the service: lapwing kpi k
 				return a.listKPIs(kpi.Format(format))
 			}
 			if args[0] == "keep" && len(args) == 1 {
-				return a.keepKPIs(c.Context(), &where, every)
+				return a.keepKPIs(c.Context(), &where)
 			}
 			describe := args[0] == "describe"
 			if describe != (len(args) == 2) {
@@ -93,7 +92,6 @@ those and says as of when they are. Let it run beside the service: lapwing kpi k
 	c.Flags().StringVar(&grain, "by", "", "length of the periods: day, week or month (default: what the KPI is meant for, as a rule month)")
 	c.Flags().StringVar(&model, "model", "", "only this stage `MODEL`")
 	c.Flags().BoolVar(&fresh, "fresh", false, "compute it now, even if it is kept")
-	c.Flags().DurationVar(&every, "every", 0, "of keep: go on, and begin again after this time, such as 15m")
 	c.Flags().StringToStringVar(&params, "param", nil, "what the KPI leaves open, such as the name of an event: `NAME=VALUE`")
 	return c
 }
@@ -127,34 +125,31 @@ func (a *app) listKPIs(f kpi.Format) error {
 	return nil
 }
 
-// keepKPIs computes all KPIs and keeps the slow ones; again and again with every.
-func (a *app) keepKPIs(ctx context.Context, where *clickHouseFlags, every time.Duration) error {
+// keepKPIs computes all KPIs and keeps the slow ones.
+func (a *app) keepKPIs(ctx context.Context, where *clickHouseFlags) error {
 	conn, database, err := where.open(ctx, a.env)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // what was written has been acknowledged
-	for {
-		if err := kpi.Keep(ctx, conn, database, kpi.Slow, func(one kpi.Kept) {
-			verb := "fast"
-			if one.Kept {
-				verb = "kept"
-			}
-			_, _ = fmt.Fprintf(a.stdout, "%s %s (%s)\n", verb, strings.TrimPrefix(one.Name, "kept_"), one.Took.Round(time.Millisecond)) // progress
-		}); err != nil {
-			return explainKPI(ctx, err, database)
+	err = kpi.Keep(ctx, conn, kpi.Keeping{Database: database, Slow: kpi.Slow, Done: func(one kpi.Kept, err error) error {
+		if err != nil {
+			return err
 		}
-		if every <= 0 {
-			return nil
+		verb := "fast"
+		switch {
+		case one.Kept:
+			verb = "kept"
+		case one.Took >= kpi.Slow:
+			verb = "too many rows to keep:"
 		}
-		again := time.NewTimer(every)
-		select {
-		case <-ctx.Done():
-			again.Stop()
-			return interrupted(ctx)
-		case <-again.C:
-		}
+		_, _ = fmt.Fprintf(a.stdout, "%s %s (%s)\n", verb, one.Name, one.Took) // progress
+		return nil
+	}})
+	if err != nil {
+		return explainKPI(ctx, err, database)
 	}
+	return nil
 }
 
 // describeKPI says what a KPI means; it needs no ClickHouse.

@@ -28,7 +28,10 @@ type KPI struct {
 	// for the options of that name (@model is empty for all models), @NAME for a parameter.
 	Query  string
 	Params []Param
-	By     string // the length of the periods that it is meant for; empty: month
+	// Keep orders and bounds the rows that are kept of the view, if it has many more than
+	// the query can show.
+	Keep string
+	By   string // the length of the periods that it is meant for; empty: month
 	// Activity is what of activity the view needs: all or referenced; empty: nothing.
 	Activity string
 	// layout is how the table format shows the rows.

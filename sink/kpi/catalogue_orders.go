@@ -55,6 +55,7 @@ func orderKPIs() []KPI {
 			Meaning:   "Who bought the product also bought the other: confidence is the share of the product's baskets that have the other, support that of all baskets that have both, lift how much more often than by chance. The 50 pairs with the most baskets.",
 			Numerator: "baskets with both products", Denominator: "baskets with the first", Time: "to date", Unit: "share of baskets",
 			Query: `SELECT event, product, other, both, support, confidence, lift, with_product, with_other, baskets FROM {{db}}.kpi_bought_together WHERE basket = @basket ORDER BY both DESC, lift DESC, product, other LIMIT 50`,
+			Keep:  ` ORDER BY both DESC, lift DESC, product, other LIMIT 50 BY basket`,
 			Params: []Param{
 				{Name: "basket", Default: "order", Meaning: "order: bought in one order; customer: bought by one customer, in one order or several"},
 			},

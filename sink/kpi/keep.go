@@ -4,8 +4,11 @@ package kpi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -19,81 +22,183 @@ import (
 // Slow is from when on a KPI is worth keeping. Faster ones are always computed.
 const Slow = 100 * time.Millisecond
 
-// keptFor is how old what is kept may be, in ClickHouse's own words: if nobody keeps KPIs
-// any more, they are computed again.
-const keptFor = "INTERVAL 1 DAY"
+// mostKept is how many rows are kept at most: reading more than that takes as long as
+// computing them. All KPIs of a table for people have far fewer.
+const mostKept = 500_000
+
+// Keeping says how KPIs are kept.
+type Keeping struct {
+	Database string
+	Slow     time.Duration // KPIs that take less are not kept
+	Threads  int           // of the server, for one KPI; 0: as the server likes
+	Timeout  time.Duration // for one KPI; 0: none
+	// Done is called after each KPI, with what went wrong with it, if anything; an error
+	// of its own ends it all.
+	Done func(Kept, error) error
+}
+
+// Kept says what is kept of a KPI.
+type Kept struct {
+	Name    string    // of the KPI, or of the view, if it has no parameters
+	TakenAt time.Time // as of when the rows are
+	Took    time.Duration
+	Rows    uint64
+	Kept    bool // false if it was fast, or has too many rows
+
+	columns, types []string
+}
 
 // spill has groups and sorts go to the disk in good time: what is kept may take long, but
 // not the memory of who asks.
-var spill = ch.Settings{"max_bytes_before_external_group_by": 512 << 20, "max_bytes_before_external_sort": 512 << 20} //nolint:gochecknoglobals // a constant
-
-// Kept says that rows were not computed now.
-type Kept struct {
-	Name    string // of the table
-	TakenAt time.Time
-	Clock   *time.Time // what was "now"; nil without data
-	Took    time.Duration
-	Kept    bool // false if the KPI was fast
+func spill() ch.Settings {
+	return ch.Settings{"max_bytes_before_external_group_by": 512 << 20, "max_bytes_before_external_sort": 512 << 20}
 }
 
-// Keep computes every KPI of the catalogue as it is by default, and keeps the rows of
-// those that took at least as long as slow, each in a table that is replaced at once, for
-// Run to read. done is called after each. What is kept has no customers in it. Several
-// that keep at the same time do double work, and no harm.
-func Keep(ctx context.Context, conn driver.Conn, database string, slow time.Duration, done func(Kept)) error {
-	if err := schema.CheckDatabase(database); err != nil {
+// Keep computes every KPI of the catalogue as it is by default, and keeps the rows of the
+// slow ones for Run to read. A KPI is written by one INSERT of one row, so nobody sees a
+// part of it; of two the newer one counts. Several that keep at the same time do double
+// work, and no harm. What is kept has no customers in it.
+//
+// It needs no more rights than to read the views and to insert into kept_log.
+func Keep(ctx context.Context, conn driver.Conn, o Keeping) error {
+	if err := schema.CheckDatabase(o.Database); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
 	for _, k := range Catalogue() {
-		table := k.table()
-		if seen[table] || k.Group == aboutData { // where the data stands is asked of the data
+		name := k.keptAs()
+		if seen[name] || k.Group == aboutData { // where the data stands is asked of the data
 			continue
 		}
-		seen[table] = true
-		if err := k.tellable(ctx, conn, database); errors.Is(err, ErrActivity) {
+		seen[name] = true
+		if err := k.tellable(ctx, conn, o.Database); errors.Is(err, ErrActivity) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		one, err := k.keep(ctx, conn, database, slow)
-		if err != nil {
+		if err := o.Done(k.keep(ctx, conn, o)); err != nil {
 			return err
 		}
-		done(one)
 	}
 	return nil
 }
 
-func (k *KPI) keep(ctx context.Context, conn driver.Conn, database string, slow time.Duration) (Kept, error) {
-	one := Kept{Name: k.table()}
-	exec := func(query string, args ...any) error {
-		if err := conn.Exec(ctx, schema.For(database, query), args...); err != nil {
-			return fmt.Errorf("keep KPI %s: %w", k.Name, err)
+// LastKept is when a KPI of this release was last computed to be kept; zero if none was.
+func LastKept(ctx context.Context, conn driver.Conn, database string) (time.Time, error) {
+	sources := []string{}
+	for _, k := range Catalogue() {
+		hash, err := k.hash()
+		if err != nil {
+			return time.Time{}, err
 		}
-		return nil
+		sources = append(sources, hash)
 	}
-	// What is live is asked first: should it change meanwhile, nothing counts as kept.
-	var generation uint16
-	var definition string
-	var version uint32
-	if err := conn.QueryRow(ctx, schema.For(database, `SELECT (SELECT generation FROM {{db}}.current_generation), name, version, (SELECT clock FROM {{db}}.kpi_clock) FROM {{db}}.live_definition`)).
-		Scan(&generation, &definition, &version, &one.Clock); err != nil {
-		return one, fmt.Errorf("keep KPI %s: ask what is live: %w", k.Name, err)
+	var at time.Time
+	if err := conn.QueryRow(ctx, schema.For(database, `SELECT max(taken_at) FROM {{db}}.kept_log WHERE has(?, source)`), sources).Scan(&at); err != nil {
+		return at, fmt.Errorf("ask when KPIs were last kept: %w", err)
 	}
-	begun := time.Now()
-	ctx = ch.Context(ctx, ch.WithSettings(spill))
-	if err := exec(`CREATE OR REPLACE TABLE {{db}}.` + one.Name + ` ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM ` + k.filled(k.source())); err != nil {
-		return one, err
+	if at.Unix() == 0 { // none
+		return time.Time{}, nil
 	}
-	one.Took = time.Since(begun)
-	one.Kept = one.Took >= slow
-	err := exec(`INSERT INTO {{db}}.kept_log (name, kept, clock, took_ms, generation, definition, definition_version) SETTINGS async_insert = 0 VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		one.Name, one.Kept, one.Clock, uint32(one.Took.Milliseconds()), generation, definition, version)
-	if err != nil || one.Kept {
-		return one, err
+	return at, nil
+}
+
+// keepStatement writes one row: what was live is read before the rows, so that nothing
+// counts as kept should it change meanwhile. nowInBlock64 is asked for the one block that
+// is left at the end, now64 when the query begins.
+const keepStatement = `INSERT INTO {{db}}.kept_log (name, taken_at, kept, took_ms, clock, generation, definition, definition_version, source, row_count, columns, types, rows)
+SELECT @name, now64(3, 'UTC'), took >= @slow AND n <= @most, took,
+    (SELECT clock FROM {{db}}.kpi_clock), (SELECT generation FROM {{db}}.current_generation),
+    (SELECT toString(name) FROM {{db}}.live_definition), (SELECT version FROM {{db}}.live_definition),
+    @source, n, @columns, @types, if(took >= @slow AND n <= @most, all_rows, [])
+FROM (SELECT count() AS n, groupArray(@most)(_kept) AS all_rows, toUInt32(dateDiff('millisecond', now64(3), nowInBlock64(3))) AS took
+    FROM (SELECT [%s] AS _kept FROM (SELECT * FROM %s)))`
+
+func (k *KPI) keep(ctx context.Context, conn driver.Conn, o Keeping) (Kept, error) {
+	one := Kept{Name: k.keptAs()}
+	wrap := func(err error) error { return fmt.Errorf("keep KPI %s: %w", k.Name, err) }
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
 	}
-	return one, exec(`DROP TABLE IF EXISTS {{db}}.` + one.Name)
+	settings := spill()
+	settings["async_insert"] = 0
+	if o.Threads > 0 {
+		settings["max_threads"] = o.Threads
+	}
+	ctx = ch.Context(ctx, ch.WithSettings(settings))
+	source := k.filled(k.source()) + k.Keep
+	if err := k.describe(ctx, conn, schema.For(o.Database, source), &one); err != nil {
+		return one, wrap(err)
+	}
+	values := make([]string, len(one.columns))
+	for i, name := range one.columns {
+		values[i] = asText(name, one.types[i])
+	}
+	hash, err := k.hash()
+	if err != nil {
+		return one, wrap(err)
+	}
+	statement := fmt.Sprintf(keepStatement, strings.Join(values, ", "), source)
+	err = conn.Exec(ctx, schema.For(o.Database, statement), ch.Named("name", one.Name), ch.Named("slow", uint32(o.Slow.Milliseconds())), ch.Named("most", mostKept),
+		ch.Named("source", hash), ch.Named("columns", one.columns), ch.Named("types", one.types))
+	if err != nil {
+		return one, wrap(err)
+	}
+	// It was written with this name last by us, or by somebody who did the same.
+	var took uint32
+	err = conn.QueryRow(ctx, schema.For(o.Database, `SELECT taken_at, kept, took_ms, row_count FROM {{db}}.kept_log FINAL WHERE name = ?`), one.Name).
+		Scan(&one.TakenAt, &one.Kept, &took, &one.Rows)
+	if err != nil {
+		return one, wrap(err)
+	}
+	one.Took = time.Duration(took) * time.Millisecond
+	return one, nil
+}
+
+// describe asks for the columns of the source.
+func (k *KPI) describe(ctx context.Context, conn driver.Conn, source string, one *Kept) error {
+	rows, err := conn.Query(ctx, "DESCRIBE TABLE (SELECT * FROM "+source+")")
+	if err != nil {
+		return err //nolint:wrapcheck // keep says what it was doing
+	}
+	defer func() { _ = rows.Close() }() // the error that counts is rows.Err
+	for rows.Next() {
+		column := make([]string, len(rows.Columns())) // name, type, and what views have not
+		into := make([]any, len(column))
+		for i := range column {
+			into[i] = &column[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return err //nolint:wrapcheck // as above
+		}
+		one.columns, one.types = append(one.columns, column[0]), append(one.types, column[1])
+	}
+	return rows.Err() //nolint:wrapcheck // as above
+}
+
+// floating are the types whose text would not be exact enough.
+var floating = regexp.MustCompile(`^(?:LowCardinality\()?(Nullable\()?Float64\)*$`)
+
+// asText is a column as text that fromText makes the same value of.
+func asText(name, typ string) string {
+	name = "`" + name + "`"
+	if floating.MatchString(typ) {
+		name = "reinterpretAsUInt64(" + name + ")"
+	}
+	return "CAST(toString(" + name + ") AS Nullable(String))"
+}
+
+// fromText is the value that asText made text of.
+func fromText(text, typ string) string {
+	switch {
+	case floating.MatchString(typ):
+		return "CAST(reinterpretAsFloat64(CAST(" + text + " AS Nullable(UInt64))) AS " + typ + ")"
+	case strings.Contains(typ, "Nullable("):
+		return "CAST(" + text + " AS " + typ + ")"
+	}
+	return "CAST(assumeNotNull(" + text + ") AS " + typ + ")"
 }
 
 // source is the view in the query, with its parameters.
@@ -101,37 +206,24 @@ func (k *KPI) source() string {
 	return regexp.MustCompile(`\{\{db\}\}\.` + k.View + `\b(\([^)]*\))?`).FindString(k.Query)
 }
 
-// table is where the rows of source are kept. KPIs of a view without parameters share it.
-func (k *KPI) table() string {
-	if strings.HasSuffix(k.source(), ")") {
-		return "kept_" + strings.ReplaceAll(k.Name, "-", "_")
+// keptAs is under which name it is kept. KPIs of a view without parameters share it.
+func (k *KPI) keptAs() string {
+	if strings.HasSuffix(k.source(), ")") || k.Keep != "" {
+		return k.Name
 	}
-	return "kept_" + k.View
+	return k.View
 }
 
-// kept is what is kept of the KPI with these parameters; nil if it has to be computed.
-func (k *KPI) kept(ctx context.Context, conn driver.Conn, database string, params map[string]string) (*Kept, error) {
-	for _, p := range k.Params {
-		if v, given := params[p.Name]; given && v != p.Default && strings.Contains(k.source(), "@"+p.Name) {
-			return nil, nil //nolint:nilnil // none is kept, and nothing went wrong
-		}
-	}
-	rows, err := conn.Query(ctx, schema.For(database, `SELECT name, taken_at, clock, took_ms FROM {{db}}.kept WHERE name = ? AND taken_at > now64(3) - `+keptFor), k.table())
+// hash changes with the schema, and with what is selected.
+func (k *KPI) hash() (string, error) {
+	migrations, err := schema.Migrations()
 	if err != nil {
-		return nil, fmt.Errorf("ask what is kept of KPI %s: %w", k.Name, err)
+		return "", err
 	}
-	defer func() { _ = rows.Close() }() // the error that counts is rows.Err
-	var one *Kept
-	for rows.Next() {
-		one = &Kept{Kept: true}
-		var took uint32
-		if err := rows.Scan(&one.Name, &one.TakenAt, &one.Clock, &took); err != nil {
-			return nil, fmt.Errorf("ask what is kept of KPI %s: %w", k.Name, err)
-		}
-		one.Took = time.Duration(took) * time.Millisecond
+	h := sha256.New()
+	for _, m := range migrations {
+		_, _ = io.WriteString(h, m.Checksum) // a hash takes everything
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("ask what is kept of KPI %s: %w", k.Name, err)
-	}
-	return one, nil
+	_, _ = io.WriteString(h, k.filled(k.source())+k.Keep)
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }

@@ -32,7 +32,10 @@ func BenchmarkKPIs(b *testing.B) {
 		}
 	}
 	took := map[string]time.Duration{}
-	if err := kpi.Keep(ctx, d.Conn, d.Name, kpi.Slow, func(one kpi.Kept) { took[one.Name] = one.Took }); err != nil {
+	if err := kpi.Keep(ctx, d.Conn, kpi.Keeping{Database: d.Name, Slow: kpi.Slow, Done: func(one kpi.Kept, err error) error {
+		took[one.Name] = one.Took
+		return err
+	}}); err != nil {
 		b.Fatal(err)
 	}
 	for _, k := range kpi.Catalogue() {

@@ -67,42 +67,61 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 		return nil, err
 	}
 	args = append(args, open...)
-	query := k.Query
-	var kept *Kept
-	if !o.Fresh {
-		if kept, err = k.kept(ctx, conn, o.Database, o.Params); err != nil {
+	for {
+		out := &Result{KPI: k, Options: o}
+		query := k.Query
+		if !o.Fresh {
+			if out.Kept, err = k.kept(ctx, conn, o.Database, o.Params); err != nil {
+				return nil, err
+			}
+		}
+		if out.Kept != nil {
+			query = strings.Replace(query, k.source(), out.Kept.from(), 1)
+		}
+		if err := out.read(ctx, conn, schema.For(o.Database, query), args); err != nil {
 			return nil, err
 		}
+		if out.Kept == nil || len(out.Rows) > 0 || out.Kept.Rows == 0 {
+			return out, nil
+		}
+		// No row of those kept is asked for, or others have taken their place just now.
+		again, err := k.kept(ctx, conn, o.Database, o.Params)
+		if err != nil {
+			return nil, err
+		}
+		if again != nil && again.TakenAt.Equal(out.Kept.TakenAt) {
+			return out, nil
+		}
 	}
-	if kept != nil {
-		query = strings.Replace(query, k.source(), schema.Placeholder+"."+kept.Name, 1)
-	}
-	rows, err := conn.Query(ctx, schema.For(o.Database, query), args...)
+}
+
+// read fills the result with the query's.
+func (r *Result) read(ctx context.Context, conn driver.Conn, query string, args []any) error {
+	rows, err := conn.Query(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("query KPI %s: %w", k.Name, err)
+		return fmt.Errorf("query KPI %s: %w", r.KPI.Name, err)
 	}
 	defer func() { _ = rows.Close() }() // the error that counts is rows.Err
-	out := &Result{KPI: k, Options: o, Kept: kept}
 	types := rows.ColumnTypes()
 	into := make([]any, len(types)) // one place per column, for all rows
 	for i, t := range types {
-		out.Columns = append(out.Columns, Column{t.Name(), t.DatabaseTypeName()})
+		r.Columns = append(r.Columns, Column{t.Name(), t.DatabaseTypeName()})
 		into[i] = reflect.New(t.ScanType()).Interface()
 	}
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)
+			return fmt.Errorf("read KPI %s: %w", r.KPI.Name, err)
 		}
 		row := make([]any, len(into))
 		for i := range into {
 			row[i] = plain(reflect.ValueOf(into[i]).Elem())
 		}
-		out.Rows = append(out.Rows, row)
+		r.Rows = append(r.Rows, row)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read KPI %s: %w", k.Name, err)
+		return fmt.Errorf("read KPI %s: %w", r.KPI.Name, err)
 	}
-	return out, nil
+	return nil
 }
 
 // ErrActivity says that a KPI needs more of activity than the stream keeps.

@@ -4,10 +4,12 @@ package migrate
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	schema "lapwing/schemas/clickhouse"
 	"lapwing/sink/batch"
+	"lapwing/sink/kpi"
 )
 
 // The roles, each with what its holder needs and no more.
@@ -19,15 +21,36 @@ const (
 
 // sinkInserts are the tables that the sink writes rows into.
 func sinkInserts() []string {
-	tables := []string{"generations_log", "customers_log"}
+	tables := []string{"generations_log", "customers_log", "kept_log"}
 	for _, t := range batch.Tables() {
 		tables = append(tables, t.Name())
 	}
 	return tables
 }
 
-// sinkReads are what else it asks.
-func sinkReads() []string { return []string{"current_generation", "migrations"} }
+// sinkReads are what else it asks: of the KPIs that it keeps, also what their views read,
+// since a view has the rights of who asks.
+func sinkReads(objects []schema.Statement) []string {
+	all := []string{"current_generation", "migrations", "activity_mode", "kpi_clock", "live_definition", "rates_log"}
+	for _, k := range kpi.Catalogue() {
+		all = append(all, k.View)
+	}
+	named := regexp.MustCompile(regexp.QuoteMeta(schema.Placeholder) + `\.(\w+)`)
+	for i := 0; i < len(all); i++ { // it grows
+		for j := range objects {
+			if objects[j].Name != all[i] {
+				continue
+			}
+			for _, name := range named.FindAllStringSubmatch(objects[j].Select(), -1) {
+				if !slices.Contains(all, name[1]) {
+					all = append(all, name[1])
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // withheld is what readers do not see: records that could not be read are customers'
 // data in any form.
@@ -70,8 +93,13 @@ func Roles(l schema.Layout) ([]string, error) {
 			grant("SELECT, INSERT", l.Database+"."+name, RoleWriter)
 		}
 	}
-	for _, name := range sinkReads() {
-		grant("SELECT", l.Database+"."+name, RoleWriter)
+	for _, name := range sinkReads(objects) {
+		if slices.Contains(inserts, name) {
+			continue
+		}
+		for _, name := range names(name) {
+			grant("SELECT", l.Database+"."+name, RoleWriter)
+		}
 	}
 
 	grant("SELECT", l.Database+".*", RoleReader)

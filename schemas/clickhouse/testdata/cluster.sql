@@ -617,7 +617,8 @@ CREATE TABLE IF NOT EXISTS lapwing.kept_log ON CLUSTER 'main'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/lapwing/kept_log', '{shard}-{replica}', taken_at)
 ORDER BY name
-COMMENT 'KPIs that are kept, as written by lapwing kpi keep: query kept instead.';
+SETTINGS index_granularity = 1
+COMMENT 'KPIs that are kept, as written by the sink or lapwing kpi keep: query kept instead.';
 
 CREATE OR REPLACE VIEW lapwing.kept ON CLUSTER 'main'
 (
