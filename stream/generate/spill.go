@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// buckets is into how many slices of time the messages are sorted before they are
-	// put in order: a bucket must fit into memory, several times.
-	buckets = 512
+	// Messages are sorted into slices of time before they are put in order, so many that one
+	// has 16,000 messages of usual customers: several at a time are in memory, as text.
+	minBuckets, maxBuckets = 512, 4096
+	customerDaysOfBucket   = 80_000
 	// wireBytes is what one message takes.
 	wireBytes = 36
 	// blockBytes is what one bucket collects before it is put away.
@@ -30,8 +31,8 @@ type spill struct {
 	start, width int64
 	keptLimit    int64
 	blockLimit   int
-	open         [buckets][]byte
-	blocks       [buckets][]block
+	open         [][]byte // per bucket
+	blocks       [][]block
 	kept         int64
 	file         *os.File // nil until it is needed
 	fileBytes    int64
@@ -46,12 +47,16 @@ type block struct {
 }
 
 func newSpill(w *World) *spill {
+	n := min(max(minBuckets, int64(w.settings.Customers)*int64(w.settings.Days)/customerDaysOfBucket), maxBuckets)
 	// The last bucket is for what is late at the end.
-	return &spill{start: w.start, width: (w.end-w.start)/(buckets-1) + 1, keptLimit: w.keptBytes, blockLimit: w.blockBytes}
+	return &spill{
+		start: w.start, width: (w.end-w.start)/(n-1) + 1, keptLimit: w.keptBytes, blockLimit: w.blockBytes,
+		open: make([][]byte, n), blocks: make([][]block, n),
+	}
 }
 
 func (s *spill) put(m *message) error {
-	i := min((m.arrival-s.start)/s.width, buckets-1)
+	i := min((m.arrival-s.start)/s.width, int64(len(s.open)-1))
 	b := m.append(s.open[i])
 	s.messages++
 	if len(b) < s.blockLimit {

@@ -145,7 +145,7 @@ func (w *World) tellAll(ctx context.Context, s *spill, line func(*Line) error, p
 	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
 	group.Go(func() error {
 		defer close(results)
-		for i := range buckets {
+		for i := range s.open {
 			result := make(chan *told, 1)
 			select {
 			case results <- result:
