@@ -369,6 +369,46 @@ FROM
 CROSS JOIN (SELECT arrayJoin(['day', 'week', 'month']) AS grain) AS g
 COMMENT 'Stage changes of the live definition, once for each grain, with the period they belong to.';
 
+CREATE OR REPLACE VIEW {{db}}.period_steps
+(
+    model_number UInt8 COMMENT 'Place of the stage model among those of the live definition, by name; 0 if it is none of them.',
+    grain_number UInt8 COMMENT '1 for days, 2 for weeks, 3 for months.',
+    period Date32 COMMENT 'First local date of the period of the change.',
+    customer FixedString(16) COMMENT 'Hash of the customer: among millions quicker to tell apart than names.',
+    at UInt128 COMMENT 'When the change became true and its sequence, as one number: it orders the changes of a customer and model.',
+    `from` UInt32 COMMENT 'Stage left: 0 if none; else 1, and 2 if it is the first of the order, 4 if it is churned, 8 if it is at risk, and 16 times its position in the order.',
+    `to` UInt32 COMMENT 'Stage entered, in the same way.',
+    cause UInt8 COMMENT 'Why: 1 event, 2 deadline, 3 late_event, 4 identity, 5 definition, 0 another.'
+)
+AS SELECT
+    model_number,
+    grain_number,
+    multiIf(grain_number = 1, date, grain_number = 2, date - (toDayOfWeek(date) - 1), date - (toDayOfMonth(date) - 1)) AS period,
+    customer,
+    at,
+    `from`,
+    `to`,
+    cause
+FROM
+(
+    WITH (
+        SELECT arrayPushFront(groupArray((concat(model, ' ', stage), toUInt32(1 + 2 * first + 4 * churned + 8 * at_risk + 16 * position))), ('', toUInt32(1)))
+        FROM {{db}}.model_stages
+    ) AS stages
+    SELECT
+        toUInt8(indexOf((SELECT arraySort(groupUniqArray(model)) FROM {{db}}.model_stages), toString(s.model))) AS model_number,
+        sipHash128(s.customer_id) AS customer,
+        bitShiftLeft(toUInt128(toUnixTimestamp64Milli(s.effective_at)), 64) + s.sequence AS at,
+        if(s.`from` IS NULL, 0, transform(concat(toString(s.model), ' ', toString(assumeNotNull(s.`from`))), tupleElement(stages, 1), tupleElement(stages, 2), toUInt32(1))) AS `from`,
+        if(s.`to` IS NULL, 0, transform(concat(toString(s.model), ' ', toString(assumeNotNull(s.`to`))), tupleElement(stages, 1), tupleElement(stages, 2), toUInt32(1))) AS `to`,
+        toUInt8(indexOf(['event', 'deadline', 'late_event', 'identity', 'definition'], toString(s.cause_type))) AS cause,
+        toDate32(s.effective_at, assumeNotNull((SELECT timezone FROM {{db}}.live_definition))) AS date
+    FROM {{db}}.stage_changes AS s
+    WHERE s.definition = (SELECT name FROM {{db}}.live_definition)
+) AS c
+CROSS JOIN (SELECT toUInt8(arrayJoin([1, 2, 3])) AS grain_number) AS g
+COMMENT 'period_changes in numbers, for what counts millions of customers per period.';
+
 CREATE OR REPLACE VIEW {{db}}.period_transitions
 (
     model LowCardinality(String) COMMENT 'Stage model.',
@@ -625,32 +665,27 @@ FROM
 LEFT JOIN
 (
     SELECT
-        model,
-        grain,
+        (SELECT arraySort(groupUniqArray(model)) FROM {{db}}.model_stages)[model_number] AS model,
+        ['day', 'week', 'month'][grain_number] AS grain,
         period,
-        countIf(cause IN ('event', 'deadline')) AS churned,
-        countIf(cause = 'late_event') AS by_late_event,
-        countIf(cause = 'identity') AS by_identity,
-        countIf(cause = 'definition') AS by_definition
+        countIf(cause IN (1, 2)) AS churned,
+        countIf(cause = 3) AS by_late_event,
+        countIf(cause = 4) AS by_identity,
+        countIf(cause = 5) AS by_definition
     FROM
     (
         SELECT
-            model,
-            grain,
+            model_number,
+            grain_number,
             period,
-            customer_id,
-            argMin(from_stage, (effective_at, sequence)) AS stage_at_start,
-            argMax(to_stage, (effective_at, sequence)) AS stage_at_end,
-            argMaxIf(toString(cause_type), (effective_at, sequence),
-                (model, to_stage) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)
-                AND (model, from_stage) NOT IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)) AS cause
-        FROM {{db}}.period_changes
-        GROUP BY model, grain, period, customer_id
+            argMin(`from` > 0 AND bitAnd(`from`, 2 + 4) = 0, at) AS eligible_at_start,
+            argMax(bitTest(`to`, 2), at) AS churned_at_end,
+            argMaxIf(cause, at, bitTest(`to`, 2) AND NOT bitTest(`from`, 2)) AS cause
+        FROM {{db}}.period_steps
+        GROUP BY model_number, grain_number, period, customer
     )
-    WHERE stage_at_start != ''
-        AND (model, stage_at_start) NOT IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR first)
-        AND (model, stage_at_end) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned)
-    GROUP BY model, grain, period
+    WHERE eligible_at_start AND churned_at_end
+    GROUP BY model_number, grain_number, period
 ) AS e ON e.model = s.model AND e.grain = s.grain AND e.period = s.period
 SETTINGS join_use_nulls = 0
 COMMENT 'Churn per period: customers who were in a stage neither churned nor first at its start and in a churned one at its end / the former.';
@@ -702,45 +737,26 @@ FROM
 LEFT JOIN
 (
     SELECT
-        model,
-        grain,
+        (SELECT arraySort(groupUniqArray(model)) FROM {{db}}.model_stages)[model_number] AS model,
+        ['day', 'week', 'month'][grain_number] AS grain,
         period,
-        countIf(upward_by_event > 0) AS reactivated,
-        countIf(upward_by_event = 0 AND upward_by_late_event > 0) AS by_late_event,
-        countIf(upward_by_event = 0 AND upward_by_identity > 0) AS by_identity,
-        countIf(upward_by_event = 0 AND upward_by_definition > 0) AS by_definition
+        countIf(has(causes, 1)) AS reactivated,
+        countIf(NOT has(causes, 1) AND has(causes, 3)) AS by_late_event,
+        countIf(NOT has(causes, 1) AND has(causes, 4)) AS by_identity,
+        countIf(NOT has(causes, 1) AND has(causes, 5)) AS by_definition
     FROM
     (
         SELECT
-            model,
-            grain,
+            model_number,
+            grain_number,
             period,
-            customer_id,
-            argMin(from_stage, (effective_at, sequence)) AS stage_at_start,
-            countIf(upward AND cause_type = 'event') AS upward_by_event,
-            countIf(upward AND cause_type = 'late_event') AS upward_by_late_event,
-            countIf(upward AND cause_type = 'identity') AS upward_by_identity,
-            countIf(upward AND cause_type = 'definition') AS upward_by_definition
-        FROM
-        (
-            SELECT
-                c.model AS model,
-                c.grain AS grain,
-                c.period AS period,
-                c.customer_id AS customer_id,
-                c.effective_at AS effective_at,
-                c.sequence AS sequence,
-                c.from_stage AS from_stage,
-                c.cause_type AS cause_type,
-                (f.churned OR f.at_risk) AND t.position > f.position AND NOT (t.churned OR t.at_risk) AS upward
-            FROM {{db}}.period_changes AS c
-            LEFT JOIN {{db}}.model_stages AS f ON f.model = c.model AND f.stage = c.from_stage
-            LEFT JOIN {{db}}.model_stages AS t ON t.model = c.model AND t.stage = c.to_stage
-        )
-        GROUP BY model, grain, period, customer_id
+            argMin(bitAnd(`from`, 4 + 8) > 0, at) AS low_at_start,
+            groupUniqArrayIf(cause, bitAnd(`from`, 4 + 8) > 0 AND bitAnd(`to`, 4 + 8) = 0 AND intDiv(`to`, 16) > intDiv(`from`, 16)) AS causes
+        FROM {{db}}.period_steps
+        GROUP BY model_number, grain_number, period, customer
     )
-    WHERE (model, stage_at_start) IN (SELECT model, stage FROM {{db}}.model_stages WHERE churned OR at_risk)
-    GROUP BY model, grain, period
+    WHERE low_at_start
+    GROUP BY model_number, grain_number, period
 ) AS e ON e.model = s.model AND e.grain = s.grain AND e.period = s.period
 SETTINGS join_use_nulls = 0
 COMMENT 'Reactivation per period: customers in churned or at-risk stages at its start who left them upward by an event in it / those at its start.';

@@ -398,6 +398,12 @@ CREATE OR REPLACE VIEW lapwing.period_changes ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.period_steps ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.period_transitions ON CLUSTER 'main'
 (
     …
