@@ -24,8 +24,10 @@ const (
 	// keepAnew is after which time they are, whatever has changed: well before what is kept
 	// counts no more, and soon enough for rows that have reached their end in ClickHouse.
 	keepAnew = 12 * time.Hour
-	// keepTimeout is for one KPI.
+	// keepTimeout and keepMemory are for one KPI: what needs more is not kept, so that inserts
+	// have the rest of the server. Groups and sorts go to its disk long before.
 	keepTimeout = 30 * time.Minute
+	keepMemory  = 4 << 30
 )
 
 // keeper keeps KPIs, as long as this member is the one to do so: one after the other, each
@@ -163,7 +165,7 @@ func (s *Sink) newKeeper(client *kgo.Client) *keeper {
 			return s.dataState(ctx, kadm.NewClient(client))
 		},
 		keep: func(ctx context.Context, done keptOne) error {
-			return kpi.Keep(ctx, s.conn, kpi.Keeping{Database: s.cfg.Database, Slow: kpi.Slow, Threads: 1, Timeout: keepTimeout, Done: done})
+			return kpi.Keep(ctx, s.conn, kpi.Keeping{Database: s.cfg.Database, Slow: kpi.Slow, Threads: 1, Memory: keepMemory, Timeout: keepTimeout, Done: done})
 		},
 	}
 }

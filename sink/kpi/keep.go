@@ -31,6 +31,7 @@ type Keeping struct {
 	Database string
 	Slow     time.Duration // KPIs that take less are not kept
 	Threads  int           // of the server, for one KPI; 0: as the server likes
+	Memory   int64         // of the server at most, in bytes, for one KPI; 0: as the server likes
 	Timeout  time.Duration // for one KPI; 0: none
 	// Done is called after each KPI, with what went wrong with it, if anything; an error
 	// of its own ends it all.
@@ -126,6 +127,9 @@ func (k *KPI) keep(ctx context.Context, conn driver.Conn, o Keeping) (Kept, erro
 	settings["async_insert"] = 0
 	if o.Threads > 0 {
 		settings["max_threads"] = o.Threads
+	}
+	if o.Memory > 0 {
+		settings["max_memory_usage"] = o.Memory
 	}
 	ctx = ch.Context(ctx, ch.WithSettings(settings))
 	source := k.filled(k.source()) + k.Keep
