@@ -294,28 +294,42 @@ CREATE OR REPLACE VIEW {{db}}.kpi_bought_together
     lift Float64 COMMENT 'confidence / (with_other / baskets): above 1, bought together more often than by chance.'
 )
 AS SELECT
-    p.event AS event,
-    p.basket AS basket,
-    p.product AS product,
-    p.other AS other,
-    p.both AS both,
-    a.with AS with_product,
-    b.with AS with_other,
-    t.baskets AS baskets,
-    p.both / t.baskets AS support,
-    p.both / a.with AS confidence,
-    p.both / a.with / (b.with / t.baskets) AS lift
+    event,
+    basket,
+    product,
+    other,
+    both,
+    with_product,
+    with_other,
+    baskets,
+    both / baskets AS support,
+    both / with_product AS confidence,
+    both / with_product / (with_other / baskets) AS lift
 FROM
 (
-    SELECT event, basket, tupleElement(pair, 1) AS product, tupleElement(pair, 2) AS other, count() AS both
+    -- Baskets, products and pairs are counted in one pass: 0, 1 and 2 products.
+    SELECT
+        event,
+        basket,
+        tupleElement(part, 1) AS n,
+        tupleElement(part, 2) AS product,
+        tupleElement(part, 3) AS other,
+        count() AS both,
+        maxIf(both, n = 1) OVER (PARTITION BY event, basket, product) AS with_product,
+        maxIf(both, n = 1) OVER (PARTITION BY event, basket, other) AS with_other,
+        maxIf(both, n = 0) OVER (PARTITION BY event, basket) AS baskets
     FROM
     (
-        SELECT event, basket, arrayJoin(arrayFlatten(arrayMap(x -> arrayMap(y -> (x, y), arrayFilter(y -> y != x, products)), products))) AS pair
+        SELECT
+            event,
+            basket,
+            arrayJoin(arrayConcat(
+                [(toUInt8(0), '', '')],
+                arrayMap(x -> (toUInt8(1), x, x), products),
+                arrayFlatten(arrayMap(x -> arrayMap(y -> (toUInt8(2), x, y), arrayFilter(y -> y != x, products)), products)))) AS part
         FROM {{db}}.baskets
     )
-    GROUP BY event, basket, pair
-) AS p
-INNER JOIN (SELECT event, basket, arrayJoin(products) AS product, count() AS with FROM {{db}}.baskets GROUP BY event, basket, product) AS a ON a.event = p.event AND a.basket = p.basket AND a.product = p.product
-INNER JOIN (SELECT event, basket, arrayJoin(products) AS product, count() AS with FROM {{db}}.baskets GROUP BY event, basket, product) AS b ON b.event = p.event AND b.basket = p.basket AND b.product = p.other
-INNER JOIN (SELECT event, basket, count() AS baskets FROM {{db}}.baskets GROUP BY event, basket) AS t ON t.event = p.event AND t.basket = p.basket
+    GROUP BY event, basket, part
+)
+WHERE n = 2
 COMMENT 'Bought together: who bought a product also bought the other, with support, confidence and lift.';
