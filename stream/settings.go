@@ -41,7 +41,7 @@ func (f *fold) tell(l *lane) {
 	def := l.model.Definition()
 	now := record.Settings{
 		Lane: l.id.Lane, Since: l.settings.committed.Since, Closed: l.settings.committed.Closed,
-		Activity: string(f.cfg.Activity), SessionGap: def.SessionGap, CloseAfter: def.Aggregates.CloseAfter,
+		Activity: string(f.cfg.Activity), Aggregates: f.cfg.Aggregates, SessionGap: def.SessionGap, CloseAfter: def.Aggregates.CloseAfter,
 	}
 	if now == l.settings.committed {
 		return

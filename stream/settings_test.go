@@ -47,6 +47,35 @@ func (w *world) told() (all []record.Settings) {
 	return all
 }
 
+// TestAggregatesAreTold: lanes tell, too, from when on totals are not kept, and again when
+// they are.
+func TestAggregatesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, []byte(settingsShop), func(c *Config) { c.Lanes = 1 })
+		at := day0
+		var before []instant.Instant
+		for i, kept := range []bool{true, true, false, false, true} {
+			before = append(before, at)
+			cfg := w.cfg
+			cfg.Aggregates = kept
+			r := w.start(cfg)
+			at = at.Add(time.Minute)
+			w.produce("events", message{customer: "ana", event: "Order Completed", id: fmt.Sprint(i), at: at})
+			at = at.Add(time.Hour)
+			w.end(at)
+			w.wait(r, at)
+			r.stop(t)
+		}
+		told := w.told()
+		if len(told) != 3 || !told[0].Aggregates || told[1].Aggregates || !told[2].Aggregates {
+			t.Fatalf("told of %+v, want kept, not kept and kept again", told)
+		}
+		if told[0].Since != instant.None || told[1].Since < before[2] || told[1].Since > before[3] || told[2].Since < before[4] {
+			t.Errorf("told of %s, %s and %s; the clock stood at %s when they changed", told[0].Since, told[1].Since, told[2].Since, before)
+		}
+	})
+}
+
 // TestActivityByMode: all accepted messages are activity, or those that count as an event
 // or an exposure, or none; sessions are counted in each mode. Lanes tell once by which
 // settings they count, and again, with the clock at which, when these have changed.

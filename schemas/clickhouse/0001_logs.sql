@@ -287,6 +287,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.settings_log
     lane UInt32 COMMENT 'The lane.' CODEC(T64, ZSTD(1)),
     since DateTime64(3, 'UTC') COMMENT 'Clock of the lane from which on it works so; 1970 for a lane that began so.' CODEC(Delta, ZSTD(1)),
     activity LowCardinality(String) COMMENT 'What activity has: all (each accepted message), referenced (only messages that count as an event or exposure) or off (nothing).',
+    aggregates Bool COMMENT 'Whether counts and sums of periods are kept (setting stream.aggregates).' CODEC(ZSTD(1)),
     session_gap_ms Int64 COMMENT 'Silence after which a session has ended, in milliseconds.' CODEC(T64, ZSTD(1)),
     close_after_ms Int64 COMMENT 'How far behind the lane''s clock totals still change, in milliseconds.' CODEC(T64, ZSTD(1)),
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',

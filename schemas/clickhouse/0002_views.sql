@@ -349,6 +349,7 @@ CREATE OR REPLACE VIEW {{db}}.settings
     lane UInt32 COMMENT 'The lane.',
     since DateTime64(3, 'UTC') COMMENT 'Clock of the lane from which on it works so; 1970 for a lane that began so.',
     activity LowCardinality(String) COMMENT 'What activity has: all (each accepted message), referenced (only messages that count as an event or exposure) or off (nothing).',
+    aggregates Bool COMMENT 'Whether counts and sums of periods are kept (setting stream.aggregates).',
     session_gap_ms Int64 COMMENT 'Silence after which a session has ended, in milliseconds.',
     close_after_ms Int64 COMMENT 'How far behind the lane''s clock totals still change, in milliseconds.',
     _topic LowCardinality(String) COMMENT 'Kafka topic the record was read from.',
@@ -360,6 +361,7 @@ AS SELECT
     lane,
     since,
     activity,
+    aggregates,
     session_gap_ms,
     close_after_ms,
     _topic,
@@ -638,18 +640,28 @@ COMMENT 'Sessions of customers: messages with no gap of 30 minutes (settings) or
 CREATE OR REPLACE VIEW {{db}}.activity_mode
 (
     activity String COMMENT 'What activity has in every lane now: all, referenced or off; empty if no lane has told yet.',
-    since Nullable(DateTime64(3, 'UTC')) COMMENT 'Clock from which on every lane has at least that; null if no lane has told yet.'
+    since Nullable(DateTime64(3, 'UTC')) COMMENT 'Clock from which on every lane has had at least that without a break, 1970 if it always has; null if no lane has told yet.',
+    referenced_since Nullable(DateTime64(3, 'UTC')) COMMENT 'Clock from which on every lane has had at least the messages that count as an event or exposure, without a break; null if not now.',
+    aggregates Nullable(Bool) COMMENT 'Whether every lane keeps counts and sums of periods now; null if no lane has told yet.',
+    aggregates_since Nullable(DateTime64(3, 'UTC')) COMMENT 'Clock from which on every lane has kept them without a break; null if not now.'
 )
 AS SELECT
-    multiIf(count() = 0, '', min(rank) = 2, 'all', min(rank) = 1, 'referenced', 'off') AS activity,
-    maxOrNull(began) AS since
+    multiIf(empty(lanes), '', least_rank = 2, 'all', least_rank = 1, 'referenced', 'off') AS activity,
+    if(empty(lanes), NULL, arrayMax(arrayMap(told -> tupleElement(told[arrayLastIndex(s -> tupleElement(s, 2) < least_rank, told) + 1], 1), lanes))) AS since,
+    if(empty(lanes) OR least_rank < 1, NULL, arrayMax(arrayMap(told -> tupleElement(told[arrayLastIndex(s -> tupleElement(s, 2) < 1, told) + 1], 1), lanes))) AS referenced_since,
+    if(empty(lanes), NULL, CAST(least_counting AS Bool)) AS aggregates,
+    if(empty(lanes) OR least_counting = 0, NULL, arrayMax(arrayMap(told -> tupleElement(told[arrayLastIndex(s -> NOT tupleElement(s, 3), told) + 1], 1), lanes))) AS aggregates_since
 FROM
 (
     SELECT
-        lane,
-        argMax(transform(toString(s.activity), ['all', 'referenced', 'off'], [2, 1, 0], 0), s.since) AS rank,
-        max(s.since) AS began
-    FROM {{db}}.settings AS s
-    GROUP BY lane
+        groupArray(settings) AS lanes,
+        min(tupleElement(settings[-1], 2)) AS least_rank,
+        min(toUInt8(tupleElement(settings[-1], 3))) AS least_counting
+    FROM
+    (
+        SELECT arraySort(groupArray((since, transform(toString(activity), ['all', 'referenced', 'off'], [2, 1, 0], 0), aggregates))) AS settings
+        FROM {{db}}.settings
+        GROUP BY lane
+    )
 )
-COMMENT 'What can be asked of activity: one row. A KPI that needs more than is kept says so instead of answering zero.';
+COMMENT 'What can be asked of activity and of totals: one row. A KPI that needs more than is kept says so instead of answering zero; the views over totals cannot, so look here before you believe their zeros.';

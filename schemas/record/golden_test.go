@@ -143,7 +143,10 @@ func goldens(t testing.TB) []golden {
 			Event: "purchase", Model: "value", Stage: "new", Segment: "country=FR", Platform: "site", Count: 12, Sum: 3_456_700, SumSquares: decimal.SquareOf(3_456_700),
 		}, asAggregate, false},
 		{"settings.json", &record.Settings{
-			Lane: 7, Since: at(t, "1997-01-01T00:00:00Z"), Activity: "referenced", SessionGap: 30 * time.Minute, CloseAfter: 840 * time.Hour, Closed: at(t, "1996-11-27T00:00:00Z"),
+			Lane: 7, Since: at(t, "1997-01-01T00:00:00Z"), Activity: "referenced", Aggregates: true, SessionGap: 30 * time.Minute, CloseAfter: 840 * time.Hour, Closed: at(t, "1996-11-27T00:00:00Z"),
+		}, decodeWith(record.DecodeSettings), false},
+		{"settings_aggregates.json", &record.Settings{
+			Lane: 7, Since: instant.None, Activity: "all", SessionGap: 30 * time.Minute, CloseAfter: 840 * time.Hour, Closed: instant.None,
 		}, decodeWith(record.DecodeSettings), false},
 	}
 }

@@ -22,6 +22,7 @@ type Settings struct {
 	Lane       int32
 	Since      instant.Instant // None: since its beginning
 	Activity   string          // all, referenced or off
+	Aggregates bool            // whether totals are kept
 	SessionGap time.Duration
 	CloseAfter time.Duration
 	// Closed is the instant before which all periods had been closed by then; None: none.
@@ -50,6 +51,9 @@ func (s *Settings) AppendJSON(dst []byte) []byte {
 	dst = AppendInstant(dst, s.Since)
 	dst = append(dst, `,"activity":`...)
 	dst = AppendString(dst, s.Activity)
+	if !s.Aggregates { // else as before there was a choice
+		dst = append(dst, `,"aggregates":false`...)
+	}
 	dst = append(dst, `,"session_gap_ms":`...)
 	dst = strconv.AppendInt(dst, s.SessionGap.Milliseconds(), 10)
 	dst = append(dst, `,"close_after_ms":`...)
@@ -59,12 +63,13 @@ func (s *Settings) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// DecodeSettings reads settings.
+// DecodeSettings reads settings. Aggregates are counted if it is not said that they are not.
 func DecodeSettings(b []byte) (Settings, error) {
 	var w struct {
 		Lane       int32  `json:"lane"`
 		Since      moment `json:"since"`
 		Activity   string `json:"activity"`
+		Aggregates *bool  `json:"aggregates"`
 		SessionGap int64  `json:"session_gap_ms"`
 		CloseAfter int64  `json:"close_after_ms"`
 		Closed     moment `json:"closed"`
@@ -76,7 +81,7 @@ func DecodeSettings(b []byte) (Settings, error) {
 		return Settings{}, errors.New("decode settings: lane and activity must be there")
 	}
 	return Settings{
-		Lane: w.Lane, Since: w.Since.instant(), Activity: w.Activity,
+		Lane: w.Lane, Since: w.Since.instant(), Activity: w.Activity, Aggregates: w.Aggregates == nil || *w.Aggregates,
 		SessionGap: time.Duration(w.SessionGap) * time.Millisecond, CloseAfter: time.Duration(w.CloseAfter) * time.Millisecond,
 		Closed: w.Closed.instant(),
 	}, nil

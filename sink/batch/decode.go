@@ -131,7 +131,7 @@ func (b *Batch) settings(r *Record) error {
 	if since.IsNone() {
 		since = 0
 	}
-	b.add(Settings, r, Row{uint32(s.Lane), since.Time(), s.Activity, s.SessionGap.Milliseconds(), s.CloseAfter.Milliseconds()})
+	b.add(Settings, r, Row{uint32(s.Lane), since.Time(), s.Activity, s.Aggregates, s.SessionGap.Milliseconds(), s.CloseAfter.Milliseconds()})
 	return nil
 }
 

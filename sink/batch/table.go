@@ -63,7 +63,7 @@ var tables = [numTables]struct {
 	Aggregates: {"aggregates_log", []string{
 		"definition", "lane", "measure", "grain", "period", "event", "model", "stage", "from", "to", "cause", "segment", "platform", "count", "sum", "sum_squares",
 	}},
-	Settings:   {"settings_log", []string{"lane", "since", "activity", "session_gap_ms", "close_after_ms"}},
+	Settings:   {"settings_log", []string{"lane", "since", "activity", "aggregates", "session_gap_ms", "close_after_ms"}},
 	Profiles:   {"profiles_log", []string{"_deleted", "customer_id", "stages", "segments", "traits"}},
 	Unreadable: {"unreadable_log", []string{"reason", "value"}},
 }

@@ -91,7 +91,7 @@ func New(seed uint64, zone *time.Location, size Size) *History {
 	h.aggregateChanges()
 	for lane := range int32(Lanes) {
 		h.Settings = append(h.Settings, record.Settings{
-			Lane: lane, Since: instant.None, Activity: "all", SessionGap: 30 * time.Minute, CloseAfter: 35 * day, Closed: instant.None,
+			Lane: lane, Since: instant.None, Activity: "all", Aggregates: true, SessionGap: 30 * time.Minute, CloseAfter: 35 * day, Closed: instant.None,
 		})
 	}
 	return h

@@ -53,7 +53,7 @@ GROUP BY campaign, channel, step
 ORDER BY campaign, channel, step;
 
 -- settings: By which settings does each lane count?
-SELECT lane, since, activity, session_gap_ms / 60000 AS session_gap_minutes
+SELECT lane, since, activity, aggregates, session_gap_ms / 60000 AS session_gap_minutes
 FROM {{db}}.settings
 ORDER BY lane, since;
 
@@ -101,8 +101,8 @@ FROM {{db}}.sessions
 GROUP BY platform
 ORDER BY platform;
 
--- activity_mode: Is every message kept, or only some?
-SELECT activity, since FROM {{db}}.activity_mode;
+-- activity_mode: What is kept of messages and of totals, and since when?
+SELECT activity, since, aggregates, aggregates_since FROM {{db}}.activity_mode;
 
 -- live_definition: Which definition is live?
 SELECT name, version, timezone, currency FROM {{db}}.live_definition;
