@@ -162,7 +162,7 @@ func TestActivityOff(t *testing.T) {
 			}
 			continue
 		}
-		if !errors.Is(err, kpi.ErrActivity) {
+		if !errors.Is(err, kpi.ErrNotKept) {
 			t.Errorf("%s answered, or failed otherwise: %v", k.Name, err)
 		}
 		text, err := kpi.Describe(k, d.Name)
@@ -187,7 +187,7 @@ func TestActivityOff(t *testing.T) {
 	}
 	for name, refused := range map[string]bool{"engagement": true, "carts": false} {
 		k, _ := kpi.Find(name)
-		if _, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name}); errors.Is(err, kpi.ErrActivity) != refused {
+		if _, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name}); errors.Is(err, kpi.ErrNotKept) != refused {
 			t.Errorf("%s with activity referenced: %v", name, err)
 		}
 	}

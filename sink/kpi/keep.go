@@ -72,7 +72,7 @@ func Keep(ctx context.Context, conn driver.Conn, o Keeping) error {
 			continue
 		}
 		seen[name] = true
-		if err := k.tellable(ctx, conn, o.Database); errors.Is(err, ErrActivity) {
+		if err := k.tellable(ctx, conn, o.Database); errors.Is(err, ErrNotKept) {
 			continue
 		} else if err != nil {
 			return err

@@ -23,15 +23,22 @@ const (
 )
 
 // Render prints the result. JSON and CSV have all rows and columns of the query;
-// the table may add up, turn round or leave out.
+// the table may add up, turn round or leave out. If what a row counts has not always been
+// kept, all three say so: programs find since when in the column whole_since.
 func Render(w io.Writer, r *Result, f Format) error {
 	switch f {
 	case FormatTable, "":
-		return renderTable(w, r)
+		if err := renderTable(w, r); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, r.gapLine()); err != nil {
+			return fmt.Errorf("print KPI: %w", err)
+		}
+		return nil
 	case FormatJSON:
-		return renderJSON(w, r)
+		return renderJSON(w, r.withGap())
 	case FormatCSV:
-		return renderCSV(w, r)
+		return renderCSV(w, r.withGap())
 	}
 	return fmt.Errorf("format %q: want table, json or csv", f)
 }

@@ -5,7 +5,6 @@ package kpi
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -41,6 +40,7 @@ type Result struct {
 	Columns []Column
 	Rows    [][]any
 	Kept    *Kept // nil if the rows were computed now
+	Gap     *Gap  // nil if nothing is lacking in any period
 }
 
 // Run queries one KPI.
@@ -55,7 +55,8 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	default:
 		return nil, fmt.Errorf("period %q: want day, week or month", o.Grain)
 	}
-	if err := k.tellable(ctx, conn, o.Database); err != nil {
+	gap, err := k.gap(ctx, conn, o.Database)
+	if err != nil {
 		return nil, err
 	}
 	if err := k.knownNames(ctx, conn, o.Database, o); err != nil {
@@ -68,7 +69,7 @@ func Run(ctx context.Context, conn driver.Conn, k KPI, o Options) (*Result, erro
 	}
 	args = append(args, open...)
 	for {
-		out := &Result{KPI: k, Options: o}
+		out := &Result{KPI: k, Options: o, Gap: gap}
 		query := k.Query
 		if !o.Fresh {
 			if out.Kept, err = k.kept(ctx, conn, o.Database, o.Params); err != nil {
@@ -120,24 +121,6 @@ func (r *Result) read(ctx context.Context, conn driver.Conn, query string, args 
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read KPI %s: %w", r.KPI.Name, err)
-	}
-	return nil
-}
-
-// ErrActivity says that a KPI needs more of activity than the stream keeps.
-var ErrActivity = errors.New("not kept (setting stream.activity)")
-
-// tellable refuses a KPI that would answer zero because activity lacks what it counts.
-func (k *KPI) tellable(ctx context.Context, conn driver.Conn, database string) error {
-	if k.Activity == "" {
-		return nil
-	}
-	var mode string
-	if err := conn.QueryRow(ctx, schema.For(database, `SELECT activity FROM {{db}}.activity_mode`)).Scan(&mode); err != nil {
-		return fmt.Errorf("ask what activity has: %w", err)
-	}
-	if mode == "off" || mode == activityReferenced && k.Activity == activityAll {
-		return fmt.Errorf("KPI %s needs activity: %s, and it is %s: what it counts is %w", k.Name, k.Activity, mode, ErrActivity)
 	}
 	return nil
 }
