@@ -340,7 +340,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.customers_log
     event LowCardinality(String) COMMENT 'Event of the definition; empty: any message.',
     model LowCardinality(String) COMMENT 'Stage model; empty: all customers, whatever their stage.',
     stage LowCardinality(String) COMMENT 'Stage held just before one of the messages; a customer counts in each.',
-    count Int64 COMMENT 'Distinct customers: an absolute value. Of the mark, the next offset of activity to count.' CODEC(T64, ZSTD(1)),
+    count Int64 COMMENT 'Distinct customers: an absolute value; 0 if they have since been counted by the dates of another time zone. Of the mark, the next offset of activity to count.' CODEC(T64, ZSTD(1)),
     _topic LowCardinality(String) COMMENT 'Kafka topic of the activity that was counted.',
     _partition UInt32 COMMENT 'Its partition: the lane.' CODEC(T64, ZSTD(1)),
     _offset UInt64 COMMENT 'Last offset that was counted.' CODEC(Delta, ZSTD(1)),

@@ -441,7 +441,7 @@ SELECT
     _offset,
     _generation
 FROM {{db}}.customers_log FINAL
-WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND grain != ''
+WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND grain != '' AND count != 0
 COMMENT 'Counts and sums per lane, key and period: a total is the sum over lanes, but for customers, who are distinct within one period and key alone. Kept by the stream; customers are counted in ClickHouse.';
 
 CREATE OR REPLACE VIEW {{db}}.definitions

@@ -55,6 +55,21 @@ FROM
 )
 GROUP BY period, event, place`
 
+// movedStatement takes back what was counted by the dates of another time zone, in the
+// periods of a span: of a period there is one count, whatever its zone was. Its date is that
+// half a day after its start, as for all totals; an hour lies on the date of its start.
+const movedStatement = `
+INSERT INTO {{db}}.customers_log (definition, lane, grain, period, event, model, stage, count, _topic, _partition, _offset, _generation)
+SELECT definition, lane, grain, began, event, model, stage, 0, @topic, @lane, @last, @generation
+FROM
+(
+    SELECT definition, lane, grain, period AS began, event, model, stage, period + toIntervalHour(if(grain = 'hour', 0, 12)) AS event_time, toDate32(event_time, @zone) AS date
+    FROM {{db}}.customers_log FINAL
+    WHERE _generation = @generation AND definition = @definition AND grain = @grain AND lane = @lane AND count != 0
+        AND period >= toDateTime64(toDate32(@from) - 2, 3, @zone) AND period < toDateTime64(toDate32(@to) + 2, 3, @zone)
+)
+WHERE date >= toDate32(@from) AND date < toDate32(@to) AND began != {{period}}`
+
 // Count counts anew, of one lane, all periods that have had messages since it was counted
 // last. All rows of the lane's activity below nextOffset must be in ClickHouse. It
 // returns how many spans it counted.
@@ -79,13 +94,23 @@ func (c *Counter) Count(ctx context.Context, lane int32, nextOffset int64) (int,
 	if err != nil {
 		return 0, err
 	}
+	moved, err := c.moved(ctx)
+	if err != nil {
+		return 0, err
+	}
 	plan := slices.DeleteFunc(Plan(days, newest.Add(-HoursFor)), func(s Span) bool { return s.From.Before(kept) })
 	for _, s := range plan {
-		query := strings.NewReplacer("{{period}}", strings.ReplaceAll(periodStarts[s.Grain], "zone", "@zone")).Replace(statement)
+		start := strings.ReplaceAll(periodStarts[s.Grain], "zone", "@zone")
 		with := append(args[:len(args):len(args)],
 			clickhouse.Named("grain", s.Grain), clickhouse.Named("from", s.From.Format(time.DateOnly)), clickhouse.Named("to", s.To.Format(time.DateOnly)))
-		if err := c.exec(ctx, query, with...); err != nil {
-			return 0, fmt.Errorf("count customers by %s from %s: %w", s.Grain, s.From.Format(time.DateOnly), err)
+		statements := []string{statement}
+		if moved {
+			statements = append(statements, movedStatement)
+		}
+		for _, query := range statements {
+			if err := c.exec(ctx, strings.Replace(query, "{{period}}", start, 1), with...); err != nil {
+				return 0, fmt.Errorf("count customers by %s from %s: %w", s.Grain, s.From.Format(time.DateOnly), err)
+			}
 		}
 	}
 	// The mark comes last: what is counted half is counted again.
@@ -110,6 +135,16 @@ WHERE _generation = @generation ORDER BY activated_at DESC, version DESC LIMIT 1
 		return "", "", fmt.Errorf("read the definition: %w", err)
 	}
 	return name, zone, nil
+}
+
+// moved reports whether the generation has had definitions of different time zones.
+func (c *Counter) moved(ctx context.Context) (moved bool, err error) {
+	row := c.Conn.QueryRow(ctx, schema.For(c.Database, `SELECT uniqExact(timezone) > 1 FROM {{db}}.definitions_log WHERE _generation = @generation`), clickhouse.Named("generation", c.Generation))
+	var more uint8
+	if err := row.Scan(&more); err != nil {
+		return false, fmt.Errorf("ask for the time zones of definitions: %w", err)
+	}
+	return more != 0, nil
 }
 
 // kept is the day from which on activity is whole, whatever its TTL is: a period that began

@@ -197,6 +197,122 @@ func TestCustomersAgainstCountingByHand(t *testing.T) {
 	}
 }
 
+// TestZoneOfCustomersChanges: after a version of the definition with another time zone a
+// period that has new messages is counted by the new zone's dates, all of its messages, and
+// the count by the former zone's is gone: of a date there is one. What has no new messages
+// stays as it was counted.
+func TestZoneOfCustomersChanges(t *testing.T) {
+	ctx := context.Background()
+	server := embeddedtest.ClickHouseForTest(t)
+	for seed, zones := range [][2]string{{"Europe/Berlin", "UTC"}, {"America/New_York", "Asia/Kathmandu"}, {"Asia/Tokyo", "Europe/Berlin"}} {
+		t.Run(zones[1], func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(seed), 4))
+			d := sinktest.NewDatabase(t, server.Options(), fmt.Sprintf("zone_%d", seed))
+			counter := &customers.Counter{Conn: d.Conn, Database: d.Name, Generation: 1, Topic: topic}
+			var in [2]*time.Location
+			activate := func(version int) {
+				t.Helper()
+				definition := fmt.Sprintf(`{"name":"shop","version":%d,"activated_at":"1997-0%d-01T00:00:00Z","timezone":%q,"models":[],"segments":[]}`, version, version, zones[version-1])
+				if err := d.Insert(ctx, []batch.Record{{Topic: "lapwing.definitions", Name: "definitions", Offset: int64(version), Generation: 1, Key: []byte("shop"), Value: []byte(definition)}}); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				if in[version-1], err = time.LoadLocation(zones[version-1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			count := func(all []batch.Record) {
+				t.Helper()
+				if err := d.Insert(ctx, all); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := counter.Count(ctx, 0, all[len(all)-1].Offset+1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			activate(1)
+			old, before := messages(rng, 0, in[0], time.March, []int{0, 1, 2, 3, 14, 15, 27, 28, 30, 31}, 120)
+			count(old)
+			activate(2)
+			recent, after := messages(rng, 0, in[1], time.March, []int{28, 29, 30}, 40)
+			for i := range recent {
+				recent[i].Offset += int64(len(old))
+			}
+			count(recent[:20])
+			count(recent[20:])
+
+			// The place of a row: its grain, its date in the new zone (of hours, the instant),
+			// and what is counted; and the dates that have new messages.
+			touched := map[string]bool{}
+			place := func(key string) (place string, fresh bool) {
+				f := strings.SplitN(key, " ", 5) // lane, grain, date, time, what
+				at, err := time.Parse(time.DateTime, f[2]+" "+f[3])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f[1] == "hour" {
+					return key, touched["day "+at.In(in[1]).Format(time.DateOnly)]
+				}
+				period := f[1] + " " + at.Add(12*time.Hour).In(in[1]).Format(time.DateOnly)
+				return period + " " + f[4], touched[period]
+			}
+			now := slices.Concat(before, after)
+			for _, a := range after {
+				if !a.TooLate {
+					y, m, day := a.EventTime.Time().In(in[1]).Date()
+					date := time.Date(y, m, day, 0, 0, 0, 0, time.UTC)
+					touched["day "+date.Format(time.DateOnly)] = true
+					touched["week "+date.AddDate(0, 0, -(int(date.Weekday())+6)%7).Format(time.DateOnly)] = true
+					touched["month "+date.AddDate(0, 0, 1-day).Format(time.DateOnly)] = true
+				}
+			}
+			want := map[string]int{}
+			stays := 0
+			for key, n := range byHand(before, 0, in[0]) {
+				if _, fresh := place(key); !fresh {
+					want[key] = n
+					stays++
+				}
+			}
+			for key, n := range byHand(now, 0, in[1]) {
+				if _, fresh := place(key); fresh {
+					want[key] = n
+				}
+			}
+			if stays < 20 || len(want) < stays+20 {
+				t.Fatalf("%d counts stay, %d are new: too few to tell", stays, len(want)-stays)
+			}
+			text, err := d.Text(ctx, "SELECT concat(toString(lane), ' ', grain, ' ', toString(toDateTime(period, 'UTC')), ' ', event, '/', model, '/', stage) AS key, count FROM "+d.Name+".aggregates WHERE measure = 'customers' AND definition = 'shop'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, places := map[string]int{}, map[string]string{}
+			for line := range strings.Lines(text) {
+				key, n, _ := strings.Cut(strings.Trim(line, "()\n"), ",")
+				key = strings.Trim(key, "'")
+				if got[key], err = strconv.Atoi(n); err != nil {
+					t.Fatal(err)
+				}
+				p, _ := place(key)
+				if places[p] != "" {
+					t.Errorf("two counts of %s: %s and %s", p, places[p], key)
+				}
+				places[p] = key
+			}
+			for key, n := range want {
+				if got[key] != n {
+					t.Errorf("%s: %d, want %d", key, got[key], n)
+				}
+			}
+			for key, n := range got {
+				if _, ok := want[key]; !ok {
+					t.Errorf("%s: %d, want no such count", key, n)
+				}
+			}
+		})
+	}
+}
+
 // TestForgottenIsNotCountedAnew: a message that comes late, into a period of which the
 // table has begun to forget messages, leaves its count as it was.
 func TestForgottenIsNotCountedAnew(t *testing.T) {
