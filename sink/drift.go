@@ -11,8 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	schema "lapwing/schemas/clickhouse"
-	"lapwing/sink/batch"
 	"lapwing/sink/migrate"
 	"lapwing/sink/writer"
 )
@@ -23,7 +21,8 @@ import (
 var ErrDrift = errors.New("the tables are not what this lapwing made them")
 
 // drift refuses tables that rows cannot be written into, or would not replace each
-// other in. What does not stand in the way is only warned of.
+// other in. What does not stand in the way is only warned of. Tables that the sink does not
+// write are left alone: with the rights of its role alone it cannot see them.
 func (s *Sink) drift(ctx context.Context, m *migrate.Migrator) error {
 	all, err := m.Drift(ctx)
 	if err != nil {
@@ -31,7 +30,10 @@ func (s *Sink) drift(ctx context.Context, m *migrate.Migrator) error {
 	}
 	var lines []string
 	for _, d := range all {
-		if d.Harmless || !written(d.Table) {
+		if !migrate.Written(d.Table) {
+			continue
+		}
+		if d.Harmless {
 			s.log.Warn("a table is not what this lapwing made it", zap.Stringer("difference", d))
 			continue
 		}
@@ -41,17 +43,6 @@ func (s *Sink) drift(ctx context.Context, m *migrate.Migrator) error {
 		return nil
 	}
 	return writer.Fatal(fmt.Errorf("database %s: %w (lapwing migrate shows it, too):\n  %s", s.cfg.Database, ErrDrift, strings.Join(lines, "\n  ")))
-}
-
-// written reports whether the sink writes the table, or that behind a Distributed one.
-func written(table string) bool {
-	name := strings.TrimSuffix(table, schema.LocalSuffix)
-	for _, t := range batch.Tables() {
-		if t.Name() == name {
-			return true
-		}
-	}
-	return name == "generations_log"
 }
 
 // explain says of an error that no waiting heals what is wrong with the tables, if

@@ -42,6 +42,11 @@ func (d Difference) String() string {
 	return what + ": " + d.Fix
 }
 
+// Written reports whether the sink writes the table, or that behind a Distributed one.
+func Written(table string) bool {
+	return slices.Contains(sinkInserts(), strings.TrimSuffix(table, schema.LocalSuffix))
+}
+
 // Drift compares the tables with the schema of this binary, by what the server itself
 // says of their columns, engines and keys. It looks at migrated tables only: what is
 // pending is for Check to say. Views are not looked at: a migration makes them anew.

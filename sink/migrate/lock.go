@@ -119,15 +119,16 @@ func (m *Migrator) acquire(ctx context.Context) (*lock, error) {
 		if err != nil {
 			return nil, err
 		}
+		late := time.Now().After(giveUp)
 		switch {
-		case other == nil: // it was released just now
-			continue
+		case other == nil && late:
+			return nil, fmt.Errorf("%w, or this user cannot see its lock: grant it SELECT on %s", ErrLocked, m.name())
+		case other == nil: // it was released just now, or cannot be seen
 		case other.Age > m.times.lease.Seconds():
 			if err := m.breakLock(ctx, *other); err != nil {
 				return nil, err
 			}
-			continue
-		case time.Now().After(giveUp):
+		case late:
 			return nil, fmt.Errorf("%w: %s, which gave a sign of life %.0f s ago", ErrLocked, other.Holder, other.Age)
 		case waiting != other.Holder:
 			waiting = other.Holder

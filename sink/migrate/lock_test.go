@@ -231,6 +231,47 @@ func TestDeadHolder(t *testing.T) {
 	}
 }
 
+// blind is a connection of a user who cannot see the lock, and counts how often it is wanted.
+type blind struct {
+	wire
+	tries atomic.Int32
+}
+
+func (b *blind) Select(ctx context.Context, into any, query string, args ...any) error {
+	if strings.Contains(query, "FROM system.tables") {
+		query, args = "SELECT '' AS holder, '' AS id, 0. AS age WHERE 0", nil
+	}
+	return b.wire.Select(ctx, into, query, args...)
+}
+
+// TestLockThatCannotBeSeen: who finds the lock taken and cannot see it waits between two
+// attempts, and in the end says what it lacks.
+func TestLockThatCannotBeSeen(t *testing.T) {
+	ctx := context.Background()
+	conn := open(t, embeddedtest.ClickHouseForTest(t))
+	first := few(t, conn, "hidden", quick)
+	if err := conn.Exec(ctx, first.layout.CreateDatabase()); err != nil {
+		t.Fatal(err)
+	}
+	l, err := first.acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &blind{wire: wire{Conn: conn}}
+	w.before = func(string) error { w.tries.Add(1); return nil }
+	short := quick
+	short.look, short.wait = 200*time.Millisecond, time.Second
+	if _, err := few(t, w, "hidden", short).acquire(ctx); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "grant it SELECT on hidden.migrations_lock") {
+		t.Errorf("a lock that cannot be seen: %v", err)
+	}
+	if n := w.tries.Load(); n > 7 {
+		t.Errorf("%d attempts in a second, want one in 200 ms", n)
+	}
+	if err := l.release(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLosesInTime: a runner whose signs of life fail stops before another may take over,
 // also in the midst of a statement.
 func TestLosesInTime(t *testing.T) {
