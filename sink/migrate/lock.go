@@ -67,6 +67,7 @@ const (
 	codeUnknownTable  = 60
 	codeTableExists   = 57
 	codeUnknownObject = 218 // system.tables named a table that is gone
+	codeBadTTL        = 450
 )
 
 func hasCode(err error, codes ...int32) bool {

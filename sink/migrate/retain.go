@@ -20,9 +20,12 @@ type Retention struct {
 	Keep   time.Duration // whole days; 0: as the table says
 }
 
-// clause is the TTL as ClickHouse prints it.
-func (r *Retention) clause() string {
-	return fmt.Sprintf("toDateTime(%s) + toIntervalDay(%d)", r.Column, int64(r.Keep/(24*time.Hour)))
+// clauses are the TTL as ClickHouse prints it, the better one first. ClickHouse takes an
+// instant of milliseconds since 25.7. Before, it wants one of whole seconds, which ends in
+// 2106: a later one is taken for one 136 years before, and its row goes at once.
+func (r *Retention) clauses() []string {
+	after := fmt.Sprintf(" + toIntervalDay(%d)", int64(r.Keep/(24*time.Hour)))
+	return []string{r.Column + after, "toDateTime(" + r.Column + ")" + after}
 }
 
 // Retain sets the tables' TTLs to what is wanted, and leaves alone those that have it.
@@ -48,14 +51,27 @@ func (m *Migrator) Retain(ctx context.Context, all []Retention) error {
 		}
 		_, has, _ := strings.Cut(engine, " TTL ")
 		has, _, _ = strings.Cut(has, " SETTINGS ")
-		want := r.clause()
-		if has == want {
-			continue
-		}
-		if err := m.conn.Exec(ctx, "ALTER TABLE "+m.layout.Database+"."+table+m.layout.OnCluster()+" MODIFY TTL "+want); err != nil {
+		want, err := m.expire(ctx, table, has, r.clauses())
+		if err != nil {
 			return fmt.Errorf("set the TTL of %s: %w", table, err)
 		}
-		m.log.Info("retention changed", zap.String("table", table), zap.String("ttl", want), zap.String("before", has))
+		if want != has {
+			m.log.Info("retention changed", zap.String("table", table), zap.String("ttl", want), zap.String("before", has))
+		}
 	}
 	return nil
+}
+
+// expire sets the first of the TTLs that the server takes, unless that is there already.
+func (m *Migrator) expire(ctx context.Context, table, has string, ttls []string) (set string, err error) {
+	for _, ttl := range ttls {
+		if ttl == has {
+			return ttl, nil
+		}
+		err = m.conn.Exec(ctx, "ALTER TABLE "+m.layout.Database+"."+table+m.layout.OnCluster()+" MODIFY TTL "+ttl)
+		if !hasCode(err, codeBadTTL) {
+			return ttl, err //nolint:wrapcheck // the caller says what it was doing
+		}
+	}
+	return "", err //nolint:wrapcheck // as above
 }
