@@ -24,7 +24,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_clock
     windows Array(Int64) COMMENT 'The lengths of all goals'' windows, in milliseconds.',
     shares_since Array(UInt32) COMMENT 'For each campaign the version of the definition since which its shares have been the same.',
     again Array(String) COMMENT 'Campaigns that assigned a customer more than once.',
-    known Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String)) COMMENT 'All of that as one value, which a query reads once.'
+    changed Array(String) COMMENT 'Campaigns that assigned a customer before their shares were what they are.',
+    known Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String), changed Array(String)) COMMENT 'All of that as one value, which a query reads once.'
 )
 AS SELECT
     l.name AS definition,
@@ -41,11 +42,18 @@ AS SELECT
     arrayMap(c -> arrayMax(arrayConcat([toUInt32(0)], arrayMap(v -> tupleElement(v, 1),
         arrayFilter(v -> NOT has(tupleElement(v, 2), (tupleElement(c, 'name'), tupleElement(c, 'holdout'), arrayMap(x -> (tupleElement(x, 1), tupleElement(x, 2)), tupleElement(c, 'variants')))), f.former)))) + 1, file) AS shares_since,
     assumeNotNull((
-        SELECT groupUniqArray(toString(campaign))
-        FROM {{db}}.assignments_log
-        WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND round > 1
-    )) AS again,
-    CAST((definition, generation, timezone, currency, now_ms, campaigns, goals, arms, factors, ended, windows, shares_since, again), 'Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String))') AS known
+        SELECT groupArray((name, rounds, oldest))
+        FROM
+        (
+            SELECT toString(campaign) AS name, max(round) AS rounds, minIf(definition_version, round = 1) AS oldest
+            FROM {{db}}.assignments_log
+            WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND definition = (SELECT name FROM {{db}}.live_definition)
+            GROUP BY campaign
+        )
+    )) AS assigned,
+    arrayMap(a -> tupleElement(a, 1), arrayFilter(a -> tupleElement(a, 2) > 1, assigned)) AS again,
+    arrayMap(a -> tupleElement(a, 1), arrayFilter(a -> has(campaigns, tupleElement(a, 1)) AND tupleElement(a, 3) < shares_since[indexOf(campaigns, tupleElement(a, 1))], assigned)) AS changed,
+    CAST((definition, generation, timezone, currency, now_ms, campaigns, goals, arms, factors, ended, windows, shares_since, again, changed), 'Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String), changed Array(String))') AS known
 FROM
 (
     SELECT
@@ -61,6 +69,23 @@ CROSS JOIN
 ) AS f
 COMMENT 'What all campaign views read first: one row.';
 
+CREATE OR REPLACE VIEW {{db}}.campaign_former
+(
+    campaign String COMMENT 'Campaign of the live definition.',
+    customer_id String COMMENT 'Customer whose first assignment was made with other shares.'
+)
+AS WITH
+    (SELECT known FROM {{db}}.campaign_clock) AS known,
+    tupleElement(known, 'changed') AS changed
+SELECT
+    CAST(l.campaign, 'String') AS campaign,
+    customer_id
+FROM {{db}}.assignments_log AS l
+WHERE notEmpty(changed) AND _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
+    AND has(changed, l.campaign) AND round = 1
+    AND definition_version < tupleElement(known, 'shares_since')[indexOf(tupleElement(known, 'campaigns'), l.campaign)]
+COMMENT 'Customers whose arm was drawn before the shares of the campaign were what they are. If customers behave otherwise since, arms that were filled at other times differ by that alone: what compares arms leaves these customers out.';
+
 CREATE OR REPLACE VIEW {{db}}.campaign_assigned
 (
     campaign String COMMENT 'Campaign of the live definition.',
@@ -73,7 +98,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_assigned
     holdout Bool COMMENT 'Whether the row is about the holdout.',
     assigned UInt64 COMMENT 'Customers assigned whose window has closed.',
     open UInt64 COMMENT 'Customers assigned whose window is still open; not in assigned.',
-    comparable UInt64 COMMENT 'Of both, those assigned since the shares have been what they are: what the sample-ratio test looks at.'
+    comparable UInt64 COMMENT 'Of both, those first assigned since the shares have been what they are: what the sample-ratio test looks at.',
+    compared UInt64 COMMENT 'Of assigned, the same: what is compared with other arms.'
 )
 AS WITH
     (SELECT known FROM {{db}}.campaign_clock) AS known,
@@ -81,8 +107,8 @@ AS WITH
     tupleElement(known, 'windows') AS windows,
     tupleElement(known, 'campaigns') AS campaigns,
     tupleElement(known, 'goals') AS goals,
-    tupleElement(known, 'shares_since') AS shares_since,
-    tupleElement(known, 'again') AS again
+    tupleElement(known, 'again') AS again,
+    tupleElement(known, 'changed') AS changed
 SELECT
     campaign,
     tupleElement(aim, 1) AS goal,
@@ -94,10 +120,19 @@ SELECT
     holdout,
     ifNull(closed[indexOf(windows, tupleElement(aim, 2))], 0) AS assigned,
     toUInt64(customers - assigned) AS open,
-    of_the_shares AS comparable
+    of_the_shares AS comparable,
+    ifNull(closed_of_the_shares[indexOf(windows, tupleElement(aim, 2))], 0) AS compared
 FROM
 (
-    SELECT campaign, arm, holdout, held, sum(customers) AS customers, sumForEach(closed) AS closed, sum(of_the_shares) AS of_the_shares
+    SELECT
+        campaign,
+        arm,
+        holdout,
+        held,
+        sum(people) AS customers,
+        sumForEach(gone) AS closed,
+        sumIf(people, NOT former) AS of_the_shares,
+        sumForEachIf(gone, NOT former) AS closed_of_the_shares
     FROM
     (
         -- One row per customer where a campaign assigned customers more than once,
@@ -107,16 +142,16 @@ FROM
             arm,
             holdout,
             held,
-            if(who = '', sum(n), 1) AS customers,
-            if(who = '', sumForEach(passed), arrayMap(p -> toUInt64(p > 0), sumForEach(passed))) AS closed,
-            if(who = '', sum(m), toUInt64(sum(m) > 0)) AS of_the_shares
+            former,
+            if(who = '', sum(n), 1) AS people,
+            if(who = '', sumForEach(passed), arrayMap(p -> toUInt64(p > 0), sumForEach(passed))) AS gone
         FROM
         (
             SELECT
                 who,
+                former,
                 n,
                 passed,
-                m,
                 CAST(_group, 'Tuple(String, Nullable(String), Bool, Map(String, String), Array(String))') AS kept,
                 tupleElement(kept, 1) AS campaign,
                 ifNull(tupleElement(kept, 2), '') AS arm,
@@ -130,15 +165,15 @@ FROM
                 SELECT
                     _group,
                     if(notEmpty(again), if(has(again, campaign), customer_id, ''), '') AS who,
+                    if(notEmpty(changed), if(has(changed, campaign), (toString(campaign), customer_id) IN (SELECT campaign, customer_id FROM {{db}}.campaign_former), false), false) AS former,
                     count() AS n,
-                    sumForEach(arrayMap(w -> toUInt64(toUnixTimestamp64Milli(effective_at) + w <= now_ms), windows)) AS passed,
-                    countIf(round = 1 AND definition_version >= transform(campaign, campaigns, shares_since, toUInt32(0))) AS m
+                    sumForEach(arrayMap(w -> toUInt64(toUnixTimestamp64Milli(effective_at) + w <= now_ms), windows)) AS passed
                 FROM {{db}}.assignments_log FINAL
                 WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition')
-                GROUP BY _group, who
+                GROUP BY _group, who, former
             )
         )
-        GROUP BY campaign, arm, holdout, held, who
+        GROUP BY campaign, arm, holdout, held, who, former
     )
     GROUP BY campaign, arm, holdout, held
 )
@@ -155,6 +190,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_converted
     target String COMMENT 'The stage or segment held at the assignment; empty for everyone.',
     arm String COMMENT 'Variant; empty for the holdout, and where another system gave it no name.',
     holdout Bool COMMENT 'Whether the row is about the holdout.',
+    former Bool COMMENT 'Whether it is about customers first assigned before the shares were what they are (campaign_former): nothing compares them with others.',
     converted UInt64 COMMENT 'Customers whose window has closed, with at least one conversion.',
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
     total Int256 COMMENT 'Sum of their values in the currency of the definition, in ten-thousandths.',
@@ -169,6 +205,7 @@ AS WITH
     tupleElement(known, 'campaigns') AS campaigns,
     tupleElement(known, 'goals') AS goals,
     tupleElement(known, 'again') AS again,
+    tupleElement(known, 'changed') AS changed,
     tupleElement(known, 'currency') AS currency_of_all
 SELECT
     campaign,
@@ -179,6 +216,7 @@ SELECT
     tupleElement(held, 3) AS target,
     arm,
     holdout,
+    former,
     sum(customers) AS converted,
     sum(records) AS conversions,
     sum(amount) AS total,
@@ -194,6 +232,7 @@ FROM
         arm,
         holdout,
         held,
+        former,
         if(who = '', sum(n), 1) AS customers,
         sum(n) AS records,
         sum(s) AS amount,
@@ -204,6 +243,7 @@ FROM
     (
         SELECT
             who,
+            former,
             n,
             s,
             ss,
@@ -226,6 +266,7 @@ FROM
             SELECT
                 _group,
                 if(notEmpty(again), if(has(again, campaign), customer_id, ''), '') AS who,
+                if(notEmpty(changed), if(has(changed, campaign), (toString(campaign), customer_id) IN (SELECT campaign, customer_id FROM {{db}}.campaign_former), false), false) AS former,
                 arrayCount(w -> toUnixTimestamp64Milli(assigned_at) + w <= now_ms, windows) AS passed,
                 count() AS n,
                 toInt256(0) AS s,
@@ -234,11 +275,12 @@ FROM
                 toUInt64(0) AS o
             FROM {{db}}.conversions_log FINAL
             WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NULL
-            GROUP BY _group, who, passed
+            GROUP BY _group, who, former, passed
             UNION ALL
             SELECT
                 _group,
                 who,
+                former,
                 arrayCount(w -> toUnixTimestamp64Milli(at) + w <= now_ms, windows) AS passed,
                 count() AS n,
                 sum(ifNull(units, 0)) AS s,
@@ -250,6 +292,7 @@ FROM
                 SELECT
                     c._group AS _group,
                     c.who AS who,
+                    c.former AS former,
                     c.at AS at,
                     c.many AS many,
                     toInt256(multiIf(
@@ -261,6 +304,7 @@ FROM
                     SELECT
                         _group,
                         if(notEmpty(again), if(has(again, campaign), customer_id, ''), '') AS who,
+                        if(notEmpty(changed), if(has(changed, campaign), (toString(campaign), customer_id) IN (SELECT campaign, customer_id FROM {{db}}.campaign_former), false), false) AS former,
                         assigned_at AS at,
                         assumeNotNull(value) AS latest,
                         ifNull(toString(currency), '') AS money,
@@ -274,6 +318,7 @@ FROM
                     SELECT
                         any(_group) AS _group,
                         any(if(notEmpty(again), if(has(again, campaign), customer_id, ''), '')) AS who,
+                        any(if(notEmpty(changed), if(has(changed, campaign), (toString(campaign), customer_id) IN (SELECT campaign, customer_id FROM {{db}}.campaign_former), false), false)) AS former,
                         any(assigned_at) AS at,
                         argMax(assumeNotNull(value), sequence) AS latest,
                         argMax(ifNull(toString(currency), ''), sequence) AS money,
@@ -286,13 +331,13 @@ FROM
                 ) AS c
                 LEFT JOIN {{db}}.rates AS r ON r.currency = c.money AND r.day = c.day
             )
-            GROUP BY _group, who, passed
+            GROUP BY _group, who, former, passed
         )
         WHERE notEmpty(tupleElement(live, 1)) AND indexOf(windows, tupleElement(live, 2)) <= passed
     )
-    GROUP BY campaign, goal, kind, arm, holdout, held, who
+    GROUP BY campaign, goal, kind, arm, holdout, held, who, former
 )
-GROUP BY campaign, goal, kind, held, arm, holdout
+GROUP BY campaign, goal, kind, held, arm, holdout, former
 SETTINGS join_use_nulls = 0
 COMMENT 'Customers who converted and what it was worth, by campaign, goal, targeted segment and arm; closed windows only.';
 
@@ -308,7 +353,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
     variant String COMMENT 'The variant; empty for the other comparisons.',
     factor String COMMENT 'The factor; empty for the other comparisons.',
     level String COMMENT 'Its level; empty for the other comparisons.',
-    n1 Float64 COMMENT 'Treated customers whose window has closed.',
+    n1 Float64 COMMENT 'Treated customers whose window has closed. Here and in what follows only those first assigned since the shares of the campaign have been what they are.',
     k1 Float64 COMMENT 'Of them, those who converted.',
     t1 Int256 COMMENT 'Sum of their values, in ten-thousandths.',
     q1 Int256 COMMENT 'Sum of the squares of their values.',
@@ -321,13 +366,14 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
     o0 UInt64 COMMENT 'The same of those compared with.',
     without_rate UInt64 COMMENT 'Conversions of both whose value is in another currency without a rate of that day.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
-    held_out UInt64 COMMENT 'Customers of the holdout, whether their window has closed or not.',
+    held_out Bool COMMENT 'Whether there is a holdout: it has a share, or somebody was held out.',
+    former UInt64 COMMENT 'Customers of both who are left out, since they were first assigned when the shares were others (campaign_former).',
     planned Bool COMMENT 'Whether the planned size is reached: the campaign has ended, and no window is open.',
     sample_ratio_p Nullable(Float64) COMMENT 'How often chance alone would spread customers over the arms so unevenly; null if that cannot be told.'
 )
 AS WITH
     {{statistics}},
-    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list), arraySum(a -> tupleElement(a, 8), list)) AS together,
+    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list), arraySum(a -> tupleElement(a, 8), list), arraySum(a -> tupleElement(a, 9), list)) AS together,
     (SELECT known FROM {{db}}.campaign_clock) AS known
 SELECT
     campaign,
@@ -353,7 +399,8 @@ SELECT
     tupleElement(other, 8) AS o0,
     tupleElement(one, 7) + tupleElement(other, 7) AS without_rate,
     open,
-    held AS held_out,
+    CAST(held > 0 OR arrayExists(a -> tupleElement(a, 1) = '', shares) AS Bool) AS held_out,
+    tupleElement(one, 9) + tupleElement(other, 9) AS former,
     CAST(has_ended AND open = 0 AS Bool) AS planned,
     sample_ratio AS sample_ratio_p
 FROM
@@ -403,14 +450,14 @@ FROM
                             a.by AS by,
                             a.model AS model,
                             a.target AS target,
-                            arraySort(groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders), NOT a.holdout)) AS treated,
-                            groupArrayIf((a.arm, a.assigned, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders), a.holdout) AS held_out,
+                            arraySort(groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable), NOT a.holdout)) AS treated,
+                            groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable), a.holdout) AS held_out,
                             groupArray((a.arm, a.comparable)) AS seen,
-                            sum(a.open) AS open,
-                            sumIf(a.assigned + a.open, a.holdout) AS held
+                            sum(a.comparable - a.compared) AS open,
+                            sumIf(a.comparable, a.holdout) AS held
                         FROM {{db}}.campaign_assigned AS a
                         LEFT JOIN {{db}}.campaign_converted AS c
-                            ON c.campaign = a.campaign AND c.goal = a.goal AND c.by = a.by AND c.model = a.model AND c.target = a.target AND c.arm = a.arm AND c.holdout = a.holdout
+                            ON c.campaign = a.campaign AND c.goal = a.goal AND c.by = a.by AND c.model = a.model AND c.target = a.target AND c.arm = a.arm AND c.holdout = a.holdout AND NOT c.former
                         GROUP BY a.campaign, a.goal, a.kind, a.by, a.model, a.target
                     )
                 )
@@ -437,7 +484,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_rate_tests
     n0 UInt64 COMMENT 'The same of those compared with.',
     k0 UInt64 COMMENT 'Of them, those who converted.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
-    held_out UInt64 COMMENT 'Customers of the holdout, whether their window has closed or not.',
+    held_out Bool COMMENT 'Whether there is a holdout.',
+    former UInt64 COMMENT 'Customers of both who are left out, since they were first assigned when the shares were others (campaign_former).',
     difference Nullable(Float64) COMMENT 'k1 / n1 - k0 / n0.',
     difference_low Nullable(Float64) COMMENT 'Lower end of its interval (Newcombe).',
     difference_high Nullable(Float64) COMMENT 'Upper end.',
@@ -471,6 +519,7 @@ SELECT
     toUInt64(a.k0) AS k0,
     open,
     held_out,
+    former,
     if(told, r1 - r0, NULL) AS difference,
     if(told, newcombeLow(a.k1, a.n1, a.k0, a.n0), NULL) AS difference_low,
     if(told, newcombeHigh(a.k1, a.n1, a.k0, a.n0), NULL) AS difference_high,
@@ -553,6 +602,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_lift
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test (chi-square) of the campaign; null if another system assigns, or for less than 5 expected in an arm.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
+    former UInt64 COMMENT 'Customers of the variant and of the holdout who are left out of all that is counted here: they were first assigned when the shares of the campaign were others, and customers may have behaved otherwise then.',
     verdict String COMMENT 'assignment is broken, no holdout, not enough data yet, more than the holdout, fewer than the holdout, or no difference shown yet.'
 )
 AS SELECT
@@ -583,9 +633,10 @@ AS SELECT
     minimum_detectable_effect,
     sample_ratio_p,
     open,
+    former,
     multiIf(
         ifNull(sample_ratio_p < 0.001, false), 'assignment is broken',
-        held_out = 0, 'no holdout',
+        NOT held_out, 'no holdout',
         n0 = 0 OR n1 = 0 OR NOT enough, 'not enough data yet',
         always_valid_p_holm > 0.05, 'no difference shown yet',
         difference > 0, 'more than the holdout',
@@ -618,6 +669,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_factors
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
+    former UInt64 COMMENT 'Customers of the level and of the others who are left out of all that is counted here: they were first assigned when the shares of the campaign were others, and customers may have behaved otherwise then.',
     verdict String COMMENT 'assignment is broken, no other level, not enough data yet, more than the others, fewer than the others, or no difference shown yet.'
 )
 AS SELECT
@@ -643,6 +695,7 @@ AS SELECT
     if(levels = 2, t.p_value, t.p_value_holm) AS p_value_holm,
     minimum_detectable_effect,
     sample_ratio_p,
+    former,
     multiIf(
         ifNull(sample_ratio_p < 0.001, false), 'assignment is broken',
         levels = 1, 'no other level',
@@ -683,7 +736,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_mean_tests
     o0 UInt64 COMMENT 'Orders in total0.',
     without_rate UInt64 COMMENT 'Conversions of both in another currency without a rate of that day: not in the sums.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
-    held_out UInt64 COMMENT 'Customers of the holdout, whether their window has closed or not.',
+    held_out Bool COMMENT 'Whether there is a holdout.',
+    former UInt64 COMMENT 'Customers of both who are left out, since they were first assigned when the shares were others (campaign_former).',
     difference Nullable(Float64) COMMENT 'mean1 - mean0.',
     difference_low Nullable(Float64) COMMENT 'Lower end of its interval (Welch).',
     difference_high Nullable(Float64) COMMENT 'Upper end.',
@@ -723,6 +777,7 @@ SELECT
     without_rate,
     open,
     held_out,
+    former,
     if(told, m1 - m0, NULL) AS difference,
     if(tested, m1 - m0 - studentPoint(freedom) * error, NULL) AS difference_low,
     if(tested, m1 - m0 + studentPoint(freedom) * error, NULL) AS difference_high,
@@ -801,6 +856,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     without_rate UInt64 COMMENT 'Conversions, of the holdout too, in a currency without a rate of that day: they have no value here.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
+    former UInt64 COMMENT 'Customers of the variant and of the holdout who are left out of all that is counted here: they were first assigned when the shares of the campaign were others, and customers may have behaved otherwise then.',
     verdict String COMMENT 'assignment is broken, no holdout, not enough data yet, more than the holdout, less than the holdout, or no difference shown yet.'
 )
 AS SELECT
@@ -837,9 +893,10 @@ AS SELECT
     sample_ratio_p,
     without_rate,
     open,
+    former,
     multiIf(
         ifNull(sample_ratio_p < 0.001, false), 'assignment is broken',
-        held_out = 0, 'no holdout',
+        NOT held_out, 'no holdout',
         n0 = 0 OR n1 = 0 OR NOT enough, 'not enough data yet',
         always_valid_p_holm > 0.05, 'no difference shown yet',
         difference > 0, 'more than the holdout',
@@ -873,6 +930,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_rise
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
+    former UInt64 COMMENT 'Customers of the variant and of the holdout who are left out of all that is counted here: they were first assigned when the shares of the campaign were others, and customers may have behaved otherwise then.',
     verdict String COMMENT 'assignment is broken, no holdout, not enough data yet, more than the holdout, less than the holdout, or no difference shown yet.'
 )
 AS SELECT
@@ -899,9 +957,10 @@ AS SELECT
     p_value_holm,
     sample_ratio_p,
     open,
+    former,
     multiIf(
         ifNull(sample_ratio_p < 0.001, false), 'assignment is broken',
-        held_out = 0, 'no holdout',
+        NOT held_out, 'no holdout',
         n0 = 0 OR n1 = 0 OR NOT enough, 'not enough data yet',
         always_valid_p_holm > 0.05, 'no difference shown yet',
         difference > 0, 'more than the holdout',
@@ -915,9 +974,12 @@ CREATE OR REPLACE VIEW {{db}}.campaign_costs
     campaign String COMMENT 'Campaign of the live definition that names a cost.',
     variant Nullable(String) COMMENT 'Variant; null for the campaign as a whole, messages to others than those given a variant included.',
     messages UInt64 COMMENT 'Exposures with the step that costs, to date.',
-    cost Nullable(Decimal(38, 4)) COMMENT 'The fixed cost and that of the messages, in the currency of the definition; null if a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.'
+    cost Nullable(Decimal(38, 4)) COMMENT 'The fixed cost and that of the messages, in the currency of the definition; null if a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.',
+    compared_messages UInt64 COMMENT 'Of messages, those to customers that are compared: not those of campaign_former.',
+    compared_cost Nullable(Decimal(38, 4)) COMMENT 'The fixed cost, whole, and that of compared_messages.'
 )
 AS WITH
+    (SELECT known FROM {{db}}.campaign_clock) AS known,
     ifNull((SELECT currency FROM {{db}}.live_definition), '') AS of_all,
     assumeNotNull((SELECT timezone FROM {{db}}.live_definition)) AS zone,
     (
@@ -935,14 +997,19 @@ SELECT
     campaign,
     CAST(nullIf(row, ''), 'Nullable(String)') AS variant,
     sum(n) AS messages,
-    if(countIf(worth IS NULL) > 0, NULL, CAST(sum(ifNull(worth, 0)) AS Decimal(38, 4))) AS cost
+    if(countIf(worth IS NULL) > 0, NULL, CAST(sum(ifNull(worth, 0)) AS Decimal(38, 4))) AS cost,
+    sum(compared) AS compared_messages,
+    if(countIf(compared_worth IS NULL) > 0, NULL, CAST(sum(ifNull(compared_worth, 0)) AS Decimal(38, 4))) AS compared_cost
 FROM
 (
     SELECT
         l.campaign AS campaign,
         l.n AS n,
+        l.compared AS compared,
+        if(l.n > 0, l.compared, 1) AS times,
         arrayJoin(arrayConcat(if(l.whole, [''], []), if(notEmpty(l.arm), [l.arm], []))) AS row,
-        multiIf(l.price = 0, toDecimal128(0, 4), l.money IN ('', of_all) OR of_all = '', toDecimal128(l.price * if(l.n > 0, l.n, 1), 4), r.rate > 0, roundBankers(toDecimal128(l.price * if(l.n > 0, l.n, 1), 4) * r.rate, 4), NULL) AS worth
+        multiIf(l.price = 0, toDecimal128(0, 4), l.money IN ('', of_all) OR of_all = '', toDecimal128(l.price * if(l.n > 0, l.n, 1), 4), r.rate > 0, roundBankers(toDecimal128(l.price * if(l.n > 0, l.n, 1), 4) * r.rate, 4), NULL) AS worth,
+        multiIf(l.price = 0 OR times = 0, toDecimal128(0, 4), l.money IN ('', of_all) OR of_all = '', toDecimal128(l.price * times, 4), r.rate > 0, roundBankers(toDecimal128(l.price * times, 4) * r.rate, 4), NULL) AS compared_worth
     FROM
     (
         -- The campaign's fixed cost, once for the whole and once in parts; the variants' own.
@@ -951,6 +1018,7 @@ FROM
             tupleElement(line, 2) AS arm,
             tupleElement(line, 3) = 1 AS whole,
             toUInt64(0) AS n,
+            toUInt64(0) AS compared,
             tupleElement(line, 4) AS price,
             tupleElement(line, 5) AS money,
             tupleElement(line, 6) AS day
@@ -973,6 +1041,7 @@ FROM
             tupleElement(by_arm, 2) AS arm,
             true AS whole,
             sum(m) AS n,
+            sumIf(m, NOT former) AS compared,
             tupleElement(term, 2) AS price,
             tupleElement(term, 3) AS money,
             day
@@ -984,6 +1053,7 @@ FROM
                 e.day AS day,
                 e.m AS m,
                 a.arm AS given,
+                a.former AS former,
                 arrayFirst(b -> tupleElement(b, 1) = e.campaign AND tupleElement(b, 2) = given, assumeNotNull(arms)) AS by_arm,
                 arrayFirst(c -> tupleElement(c, 1) = e.campaign, assumeNotNull(own)) AS by_all,
                 if(notEmpty(tupleElement(by_arm, 4)),
@@ -998,7 +1068,7 @@ FROM
             ) AS e
             LEFT ANY JOIN
             (
-                SELECT sipHash64(toString(l.campaign), customer_id) AS k, any(ifNull(toString(variant), '')) AS arm
+                SELECT sipHash64(toString(l.campaign), customer_id) AS k, any(ifNull(toString(variant), '')) AS arm, countIf(round = 1 AND definition_version < tupleElement(known, 'shares_since')[indexOf(tupleElement(known, 'campaigns'), l.campaign)]) > 0 AS former
                 FROM {{db}}.assignments_log AS l
                 WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND definition = (SELECT name FROM {{db}}.live_definition)
                     AND has(arrayMap(c -> tupleElement(c, 1), assumeNotNull(own)), l.campaign)
@@ -1182,7 +1252,12 @@ SELECT
     a.open AS open,
     if(a.holdout, a.exposed, 0) AS leaked
 FROM {{db}}.campaign_reached AS a
-LEFT JOIN {{db}}.campaign_converted AS c
+LEFT JOIN
+(
+    SELECT campaign, goal, by, model, target, arm, holdout, sum(converted) AS converted
+    FROM {{db}}.campaign_converted
+    GROUP BY campaign, goal, by, model, target, arm, holdout
+) AS c
     ON c.campaign = a.campaign AND c.goal = a.goal AND c.by = a.by AND c.model = a.model AND c.target = a.target AND c.arm = a.arm AND c.holdout = a.holdout
 LEFT JOIN {{db}}.campaigns AS p ON p.campaign = a.campaign
 WHERE a.kind != 'rise'
@@ -1568,7 +1643,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_return
     goal String COMMENT 'Goal of the campaign, with value: first or total.',
     variant Nullable(String) COMMENT 'The variant; null for the campaign as a whole: all variants together, and the cost of every message.',
     currency String COMMENT 'Currency of the money: that of the live definition.',
-    treated UInt64 COMMENT 'Customers given the variant, or any, whose window has closed.',
+    treated UInt64 COMMENT 'Customers given the variant, or any, whose window has closed; after a change of shares only those first assigned since.',
     buyers UInt64 COMMENT 'Of them, those with at least one conversion.',
     revenue Decimal(38, 4) COMMENT 'Sum of their conversions'' values.',
     orders UInt64 COMMENT 'Orders in the revenue: occurrences of the goal''s event, refunded ones too.',
@@ -1576,15 +1651,17 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_return
     revenue_lift Nullable(Float64) COMMENT 'Revenue per assigned customer less that of the holdout, times treated; null without a holdout, and if the assignment is broken.',
     revenue_lift_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look.',
     revenue_lift_high Nullable(Float64) COMMENT 'Upper end.',
-    messages UInt64 COMMENT 'Messages that cost, to date.',
-    cost Nullable(Float64) COMMENT 'Fixed cost and that of the messages, to date; null if the campaign names none, or a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.',
+    messages UInt64 COMMENT 'Messages that cost, to date, without those to customers left out (former).',
+    cost Nullable(Float64) COMMENT 'The fixed cost, whole, and that of the messages, to date; null if the campaign names none, or a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.',
     cost_per_buyer Nullable(Float64) COMMENT 'cost / buyers.',
     roas Nullable(Float64) COMMENT 'revenue_lift / cost.',
     margin Nullable(Float64) COMMENT 'Share of revenue that is kept; null if the campaign names none.',
     roi Nullable(Float64) COMMENT '(revenue_lift * margin - cost) / cost; null without a margin.',
     attributed_revenue Nullable(Float64) COMMENT 'Revenue of the orders whose last touch was the campaign, of the event of the goal: an order may count as several events; null for a variant.',
-    attributed_roas Nullable(Float64) COMMENT 'attributed_revenue / cost: what a last touch takes for itself, not what was caused.',
+    attributed_cost Nullable(Float64) COMMENT 'The fixed cost and that of all messages, to date: attributed_revenue leaves nobody out; null for a variant.',
+    attributed_roas Nullable(Float64) COMMENT 'attributed_revenue / attributed_cost: what a last touch takes for itself, not what was caused.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: their messages cost already, their revenue does not count yet.',
+    former UInt64 COMMENT 'Customers of the variants and of the holdout who are left out of treated, revenue, lift, messages and cost: they were first assigned when the shares of the campaign were others.',
     verdict String COMMENT 'As in kpi_campaign_revenue.'
 )
 AS SELECT
@@ -1600,15 +1677,17 @@ AS SELECT
     t.difference * treated AS revenue_lift,
     t.difference_low * treated AS revenue_lift_low,
     t.difference_high * treated AS revenue_lift_high,
-    c.messages AS messages,
-    if(empty(c.campaign), NULL, toFloat64(c.cost)) AS cost,
+    c.compared_messages AS messages,
+    if(empty(c.campaign), NULL, toFloat64(c.compared_cost)) AS cost,
     if(buyers = 0, NULL, cost / buyers) AS cost_per_buyer,
     if(cost > 0, revenue_lift / cost, NULL) AS roas,
     toFloat64(p.margin) AS margin,
     if(cost > 0, (revenue_lift * margin - cost) / cost, NULL) AS roi,
     if(t.whole, toFloat64(a.revenue), NULL) AS attributed_revenue,
-    if(cost > 0, attributed_revenue / cost, NULL) AS attributed_roas,
+    if(empty(c.campaign) OR NOT t.whole, NULL, toFloat64(c.cost)) AS attributed_cost,
+    if(attributed_cost > 0, attributed_revenue / attributed_cost, NULL) AS attributed_roas,
     t.open AS open,
+    t.former AS former,
     t.verdict AS verdict
 FROM
 (
@@ -1619,7 +1698,7 @@ FROM
 ) AS t
 LEFT JOIN {{db}}.campaign_goals AS g ON g.campaign = t.campaign AND g.goal = t.goal
 LEFT JOIN {{db}}.campaigns AS p ON p.campaign = t.campaign
-LEFT JOIN (SELECT campaign, ifNull(variant, '') AS arm, messages, cost FROM {{db}}.campaign_costs) AS c ON c.campaign = t.campaign AND c.arm = t.spent_by
+LEFT JOIN (SELECT campaign, ifNull(variant, '') AS arm, compared_messages, cost, compared_cost FROM {{db}}.campaign_costs) AS c ON c.campaign = t.campaign AND c.arm = t.spent_by
 LEFT JOIN
 (
     SELECT assumeNotNull(campaign) AS campaign, event, sum(revenue) AS revenue

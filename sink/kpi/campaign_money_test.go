@@ -39,7 +39,7 @@ func mean(a *arm) float64 {
 }
 
 func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
-	all := o.groups(held)
+	all := o.groups(true, held)
 	var revenue, rise []row
 	tests := 0
 	families := map[string][]row{}
@@ -62,6 +62,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 			x, y := s.treated, s.against
 			w := k.row(null(s.variant))
 			w["assigned"], w["holdout_assigned"], w["open"], w["sample_ratio_p"] = x.assigned, y.assigned, open, orNil(told, ratio)
+			w["former"] = x.former + y.former
 			fine := x.assigned > 0 && y.assigned > 0 && !broken
 			e, df, enough := welch(x, y)
 			tested := fine && enough
@@ -86,7 +87,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 					w["p_value"] = studentTails(difference/e, df)
 				}
 			}
-			w["verdict"] = verdict(broken, out == 0, tested, "less than the holdout")
+			w["verdict"] = verdict(broken, out == 0 && c.Holdout == 0, tested, "less than the holdout")
 			if g.Baseline {
 				w["rise"], w["holdout_rise"] = x.sum, y.sum
 				w["rise_per_assigned"], w["holdout_rise_per_assigned"] = orNil(x.assigned > 0, mean(x)), orNil(y.assigned > 0, mean(y))
@@ -135,7 +136,7 @@ func quantile(sorted []float64, q float64) float64 {
 
 func (o *campaignOracle) timeToConvert(t *testing.T, d *sinktest.Database) {
 	var want []row
-	all := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	all := o.groups(false, func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
 	for _, k := range keys(all) {
 		if _, g := o.goal(k); g.Value == "total" || g.Baseline {
 			continue
@@ -166,7 +167,7 @@ func (o *campaignOracle) periods(at instant.Instant) map[string]string {
 }
 
 func (o *campaignOracle) byPeriod(t *testing.T, d *sinktest.Database) {
-	all := o.groups(func(a *record.Record) (periods [][3]string) {
+	all := o.groups(false, func(a *record.Record) (periods [][3]string) {
 		for grain, first := range o.periods(a.EffectiveAt) {
 			periods = append(periods, [3]string{grain, "", first})
 		}
@@ -190,7 +191,7 @@ func (o *campaignOracle) byPeriod(t *testing.T, d *sinktest.Database) {
 }
 
 func (o *campaignOracle) trust(t *testing.T, d *sinktest.Database) {
-	everyone := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	everyone := o.groups(false, func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
 	var want []row
 	for i := range o.h.Campaigns {
 		c := &o.h.Campaigns[i]
@@ -396,7 +397,7 @@ func (o *campaignOracle) attribution(t *testing.T, d *sinktest.Database) {
 }
 
 func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
-	everyone := o.groups(func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
+	everyone := o.groups(true, func(*record.Record) [][3]string { return [][3]string{{"everyone", "", ""}} })
 	var want []row
 	for _, k := range keys(everyone) {
 		c, g := o.goal(k)
@@ -419,13 +420,16 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 				w["revenue_lift_low"], w["revenue_lift_high"] = lift-half, lift+half
 			}
 			w["orders"], w["average_order_value"] = s.treated.orders, perOrder(s.treated)
-			messages, cost, known := o.spent(c, s.variant, whole)
+			messages, cost, known := o.spent(c, s.variant, whole, true)
+			_, paid, allKnown := o.spent(c, s.variant, whole, false)
+			w["former"] = s.treated.former + s.against.former
 			w["messages"], w["cost"], w["cost_per_buyer"] = messages, orNil(known, cost), orNil(known && s.treated.converted > 0, cost/s.treated.converted)
 			attributed := 0.0
 			if sum := o.attributed[[2]string{c.Name, g.Event}]; sum != nil {
 				attributed, _ = sum.Float64()
 			}
-			w["attributed_revenue"], w["attributed_roas"] = orNil(whole, attributed), orNil(whole && known && cost > 0, attributed/cost)
+			w["attributed_revenue"], w["attributed_cost"] = orNil(whole, attributed), orNil(whole && allKnown, paid)
+			w["attributed_roas"] = orNil(whole && allKnown && paid > 0, attributed/paid)
 			w["roas"], w["roi"], w["margin"] = orNil(known && fine && cost > 0, lift/cost), nil, nil
 			if margin, ok := map[string]float64{"0.4": 0.4, "0.25": 0.25}[c.Margin]; ok {
 				w["margin"], w["roi"] = margin, orNil(known && fine && cost > 0, (lift*margin-cost)/cost)
@@ -438,8 +442,9 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 
 // spent is what a campaign, or one of its variants, has cost: each message by the price of
 // the variant of whom it went to, else by the campaign's; and what is fixed, of which a
-// variant has its own and, by its share, a part of the campaign's.
-func (o *campaignOracle) spent(c *sinktest.Campaign, variant string, whole bool) (messages int, cost float64, known bool) {
+// variant has its own and, by its share, a part of the campaign's. To compare, messages to
+// customers who are left out of the comparison are left out, too.
+func (o *campaignOracle) spent(c *sinktest.Campaign, variant string, whole, toCompare bool) (messages int, cost float64, known bool) {
 	add := func(text, currency string, at instant.Instant, share float64) {
 		value, _ := decimal.Parse([]byte(text))
 		if value == 0 {
@@ -479,7 +484,7 @@ func (o *campaignOracle) spent(c *sinktest.Campaign, variant string, whole bool)
 			}
 		}
 		for _, x := range touches {
-			if x.Campaign == c.Name && price.Per != "" && x.Step == price.Per && (whole || given == variant) {
+			if x.Campaign == c.Name && price.Per != "" && x.Step == price.Per && (whole || given == variant) && (!toCompare || !o.former(c, o.assigned[c.Name][customer])) {
 				messages++
 				add(price.Amount, price.Currency, x.at, 1)
 			}

@@ -94,7 +94,8 @@ type group struct{ campaign, goal, by, model, target string }
 type arm struct {
 	variant                                   string
 	holdout                                   bool
-	assigned, converted, open, comparable     float64
+	assigned, converted, open                 float64
+	comparable, former                        float64
 	conversions, unrated, orders              int
 	sum, squares                              *big.Rat
 	exposed, reached, opened, machine, clicks int
@@ -102,8 +103,9 @@ type arm struct {
 }
 
 // groups counts every goal of every campaign by arm, over the rounds that keep lets
-// through: a customer's rounds of one group count as one customer.
-func (o *campaignOracle) groups(of func(a *record.Record) [][3]string) map[group][]*arm {
+// through: a customer's rounds of one group count as one customer. If they are to be
+// compared, those first assigned when the shares were others are left out, and counted so.
+func (o *campaignOracle) groups(toCompare bool, of func(a *record.Record) [][3]string) map[group][]*arm {
 	all := map[group][]*arm{}
 	for ci := range o.h.Campaigns {
 		c := &o.h.Campaigns[ci]
@@ -123,7 +125,16 @@ func (o *campaignOracle) groups(of func(a *record.Record) [][3]string) map[group
 						at = len(all[k])
 						all[k] = append(all[k], &arm{variant: mine[0].Variant, holdout: mine[0].Holdout, sum: new(big.Rat), squares: new(big.Rat)})
 					}
-					o.count(all[k][at], c, g, customer, mine)
+					x := all[k][at]
+					switch former := o.former(c, rounds); {
+					case !former:
+						x.comparable++
+						o.count(x, c, g, customer, mine)
+					case toCompare:
+						x.former++
+					default:
+						o.count(x, c, g, customer, mine)
+					}
 				}
 			}
 		}
@@ -134,12 +145,25 @@ func (o *campaignOracle) groups(of func(a *record.Record) [][3]string) map[group
 	return all
 }
 
+// former tells whether a customer's first round was in version 1 of the definition, and
+// the campaign had other shares there.
+func (o *campaignOracle) former(c *sinktest.Campaign, rounds []*record.Record) bool {
+	shares := func(c *sinktest.Campaign) string {
+		text := fmt.Sprint(c.Holdout)
+		for _, v := range c.Variants {
+			text += fmt.Sprint(";", v.Name, v.Share)
+		}
+		return text
+	}
+	return slices.ContainsFunc(o.h.Former, func(f sinktest.Campaign) bool { return f.Name == c.Name && shares(&f) != shares(c) }) &&
+		slices.ContainsFunc(rounds, func(a *record.Record) bool { return a.Round == 1 && a.DefinitionVersion == 1 })
+}
+
 func (o *campaignOracle) count(x *arm, c *sinktest.Campaign, g *sinktest.Goal, customer string, rounds []*record.Record) {
-	closed, converted, comparable := false, false, false
+	closed, converted := false, false
 	var seen [5]bool
 	own := new(big.Rat)
 	for _, a := range rounds {
-		comparable = comparable || a.Round == 1 && a.DefinitionVersion == 2
 		if a.EffectiveAt.Add(g.Within()) > o.h.Clock {
 			continue
 		}
@@ -176,7 +200,6 @@ func (o *campaignOracle) count(x *arm, c *sinktest.Campaign, g *sinktest.Goal, c
 	x.assigned += one[closed]
 	x.open += one[!closed]
 	x.converted += one[converted]
-	x.comparable += one[comparable]
 	for i, n := range []*int{&x.exposed, &x.reached, &x.opened, &x.machine, &x.clicks} {
 		if seen[i] {
 			*n++
@@ -214,6 +237,7 @@ func together(arms []*arm) *arm {
 	all := &arm{sum: new(big.Rat), squares: new(big.Rat)}
 	for _, a := range arms {
 		all.assigned += a.assigned
+		all.former += a.former
 		all.converted += a.converted
 		all.conversions += a.conversions
 		all.unrated += a.unrated

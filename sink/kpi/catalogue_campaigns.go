@@ -63,7 +63,7 @@ func campaignKPIs() []KPI {
 			Numerator: "revenue per assigned customer less that of the holdout, times the treated", Denominator: "fixed cost and cost of the messages", Time: closedWindows + "; cost to date", Unit: "money per money",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_return` + whereCampaign + ` ORDER BY campaign, goal, variant NULLS LAST`,
 			Params: campaignParams,
-			layout: layout{split: "campaign", together: true, hide: []string{"buyers", "orders", "revenue_lift_low", "revenue_lift_high", "messages", "margin"}},
+			layout: layout{split: "campaign", together: true, hide: []string{"buyers", "orders", "revenue_lift_low", "revenue_lift_high", "messages", "margin", "attributed_cost"}},
 		},
 		{
 			Name: "campaign-factors", Title: "Effect per factor", Group: group, View: "kpi_campaign_factors",

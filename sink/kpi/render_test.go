@@ -38,7 +38,10 @@ func samples(t *testing.T) map[string]*kpi.Result {
 	churn := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"at_start", "UInt64"}, {"churned", "UInt64"}, {"churn_rate", "Float64"}, {"by_late_event", "UInt64"}, {"closed", "Bool"}}
 	totals := []kpi.Column{{"event", "String"}, {"orders", "UInt64"}, {"revenue", "Decimal(38, 4)"}, {"average_order_value", "Float64"}, {"first_order", "DateTime64(3)"}}
 	trust := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"holdout", "Bool"}, {"assigned", "UInt64"}}
+	lift := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"assigned", "UInt64"}, {"difference", "Float64"}, {"former", "UInt64"}}
 	return map[string]*kpi.Result{
+		"campaign-lift": result(t, "campaign-lift", lift, // the shares of the first have changed
+			[]any{"spring", "short", uint64(1_800), 0.01, uint64(1_200)}, []any{"spring", nil, uint64(1_800), 0.01, uint64(1_200)}, []any{"winter", "short", uint64(500), 0.02, uint64(0)}),
 		"campaign-trust": result(t, "campaign-trust", trust, // another system gave the second arm no name
 			[]any{"elsewhere", "short", false, uint64(2_000)}, []any{"elsewhere", nil, false, uint64(1_000)}, []any{"elsewhere", nil, true, uint64(500)}),
 		"population": result(t, "population", population,

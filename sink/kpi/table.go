@@ -53,7 +53,20 @@ func renderOne(w io.Writer, r *Result, title string, rows [][]any) error {
 	default:
 		t = listed(r, rows)
 	}
-	return t.print(w, title)
+	if err := t.print(w, title); err != nil || !r.leavesOut(rows) {
+		return err
+	}
+	_, err := io.WriteString(w, "  former: customers left out, since they were assigned when the shares were others; customers may have behaved otherwise then\n")
+	return err
+}
+
+// formerColumn counts customers whom a comparison leaves out.
+const formerColumn = "former"
+
+// leavesOut reports whether the rows say that a comparison leaves customers out.
+func (r *Result) leavesOut(rows [][]any) bool {
+	i := r.column(formerColumn)
+	return i >= 0 && slices.ContainsFunc(rows, func(row []any) bool { return float(row[i]) > 0 })
 }
 
 // grid is text ready to be aligned.
@@ -104,6 +117,9 @@ func listed(r *Result, rows [][]any) grid {
 	var shown []int
 	plot := r.intervals(rows)
 	for i, c := range r.Columns {
+		if c.Name == formerColumn && !r.leavesOut(rows) {
+			continue
+		}
 		if c.Name == l.split || blank(rows, i) || slices.Contains(l.hide, c.Name) || c.Name == "closed" || c.Name == l.interval[0] || c.Name == l.interval[2] {
 			continue
 		}

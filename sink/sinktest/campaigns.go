@@ -88,7 +88,7 @@ type CampaignHistory struct {
 // NewCampaigns makes the history of a seed over so many customers. Few instants, so that
 // windows that close exactly at the clock are frequent. Of the campaigns, welcome has no
 // holdout, again has rounds, elsewhere is assigned by another system, broken gives its
-// arms other shares than planned, and winback had other shares in version 1.
+// arms other shares than planned, and winback and again had other shares in version 1.
 func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHistory {
 	rng := rand.New(rand.NewPCG(seed, 11)) //nolint:gosec // a test wants the same numbers again
 	const days = 24 * 3_600_000
@@ -126,6 +126,7 @@ func NewCampaigns(seed uint64, zone *time.Location, customers int) *CampaignHist
 	}
 	h.Former = []Campaign{h.Campaigns[0], h.Campaigns[2]}
 	h.Former[0].Holdout, h.Former[0].Variants = 0.5, []Variant{{"long", 0.5, []Property{}, nil}}
+	h.Former[1].Holdout, h.Former[1].Variants = 0.7, []Variant{{"b", 0.3, []Property{}, nil}}
 	for c := range customers {
 		h.customer(rng, fmt.Sprintf("customer-%d", c))
 		if c%5 == 4 {
@@ -213,10 +214,13 @@ func (h *CampaignHistory) assign(rng *rand.Rand, customer string, c *Campaign) {
 	times = slices.Compact(times)
 	sequence := map[string]int64{}
 	version := int64(2)
-	if c.Name == "winback" && rng.IntN(4) == 0 {
+	if (c.Name == "winback" || c.Name == "again") && rng.IntN(4) == 0 {
 		version = 1
 	}
 	for round, at := range times {
+		if round > 0 && rng.IntN(2) == 0 {
+			version = 2 // what the first round said of the shares stays
+		}
 		stages := []record.StageAt{{Model: "value", Stage: []string{"at_risk", "lost"}[rng.IntN(2)]}}
 		if rng.IntN(2) == 0 {
 			stages = append(stages, record.StageAt{Model: "engagement", Stage: "idle"})

@@ -638,6 +638,12 @@ CREATE OR REPLACE VIEW lapwing.campaign_clock ON CLUSTER 'main'
 )
 AS SELECT …;
 
+CREATE OR REPLACE VIEW lapwing.campaign_former ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
+
 CREATE OR REPLACE VIEW lapwing.campaign_assigned ON CLUSTER 'main'
 (
     …
