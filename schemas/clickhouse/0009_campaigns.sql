@@ -195,6 +195,8 @@ CREATE OR REPLACE VIEW {{db}}.campaign_converted
     conversions UInt64 COMMENT 'Their conversions: one per customer and round.',
     total Int256 COMMENT 'Sum of their values in the currency of the definition, in ten-thousandths.',
     squares Int256 COMMENT 'Sum over customers of the squared sum of the customer''s values, in the square of that.',
+    cubes Int256 COMMENT 'The same of the cubed sum, in the cube of that.',
+    valued UInt64 COMMENT 'Of the customers, those whose values do not sum up to 0.',
     without_rate UInt64 COMMENT 'Conversions whose value is in another currency without a rate of that day: they count, their value does not.',
     orders UInt64 COMMENT 'Occurrences of the goal''s event in the values summed, such as orders.'
 )
@@ -221,6 +223,8 @@ SELECT
     sum(records) AS conversions,
     sum(amount) AS total,
     sum(squared) AS squares,
+    sum(cubed) AS cubes,
+    sum(nonzero) AS valued,
     sum(unrated) AS without_rate,
     sum(items) AS orders
 FROM
@@ -237,6 +241,8 @@ FROM
         sum(n) AS records,
         sum(s) AS amount,
         if(who = '', sum(ss), sum(s) * sum(s)) AS squared,
+        if(who = '', sum(sss), sum(s) * sum(s) * sum(s)) AS cubed,
+        if(who = '', sum(z), toUInt64(sum(s) != 0)) AS nonzero,
         sum(u) AS unrated,
         sum(o) AS items
     FROM
@@ -247,6 +253,8 @@ FROM
             n,
             s,
             ss,
+            sss,
+            z,
             u,
             o,
             CAST(_group, 'Tuple(String, Nullable(String), Bool, Map(String, String), Array(String), String)') AS kept,
@@ -271,6 +279,8 @@ FROM
                 count() AS n,
                 toInt256(0) AS s,
                 toInt256(0) AS ss,
+                toInt256(0) AS sss,
+                toUInt64(0) AS z,
                 toUInt64(0) AS u,
                 toUInt64(0) AS o
             FROM {{db}}.conversions_log FINAL
@@ -285,6 +295,8 @@ FROM
                 count() AS n,
                 sum(ifNull(units, 0)) AS s,
                 sum(ifNull(units, 0) * ifNull(units, 0)) AS ss,
+                sum(ifNull(units, 0) * ifNull(units, 0) * ifNull(units, 0)) AS sss,
+                countIf(units != 0) AS z,
                 countIf(units IS NULL) AS u,
                 sumIf(many, units IS NOT NULL) AS o
             FROM
@@ -357,10 +369,14 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
     k1 Float64 COMMENT 'Of them, those who converted.',
     t1 Int256 COMMENT 'Sum of their values, in ten-thousandths.',
     q1 Int256 COMMENT 'Sum of the squares of their values.',
+    c1 Int256 COMMENT 'Sum of the cubes of their values.',
+    z1 UInt64 COMMENT 'Of the customers, those whose value is not 0.',
     n0 Float64 COMMENT 'The same of those compared with.',
     k0 Float64 COMMENT 'Of them, those who converted.',
     t0 Int256 COMMENT 'Sum of their values, in ten-thousandths.',
     q0 Int256 COMMENT 'Sum of the squares of their values.',
+    c0 Int256 COMMENT 'Sum of the cubes of their values.',
+    z0 UInt64 COMMENT 'Of the customers, those whose value is not 0.',
     conversions UInt64 COMMENT 'Conversions of the treated: one per customer and round.',
     o1 UInt64 COMMENT 'Orders in the values of the treated.',
     o0 UInt64 COMMENT 'The same of those compared with.',
@@ -373,7 +389,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
 )
 AS WITH
     {{statistics}},
-    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list), arraySum(a -> tupleElement(a, 8), list), arraySum(a -> tupleElement(a, 9), list)) AS together,
+    (list) -> ('', arraySum(a -> tupleElement(a, 2), list), arraySum(a -> tupleElement(a, 3), list), arraySum(a -> tupleElement(a, 4), list), arraySum(a -> tupleElement(a, 5), list), arraySum(a -> tupleElement(a, 6), list), arraySum(a -> tupleElement(a, 7), list), arraySum(a -> tupleElement(a, 8), list), arraySum(a -> tupleElement(a, 9), list), arraySum(a -> tupleElement(a, 10), list), arraySum(a -> tupleElement(a, 11), list)) AS together,
     (SELECT known FROM {{db}}.campaign_clock) AS known
 SELECT
     campaign,
@@ -390,10 +406,14 @@ SELECT
     toFloat64(tupleElement(one, 3)) AS k1,
     tupleElement(one, 4) AS t1,
     tupleElement(one, 5) AS q1,
+    tupleElement(one, 10) AS c1,
+    tupleElement(one, 11) AS z1,
     toFloat64(tupleElement(other, 2)) AS n0,
     toFloat64(tupleElement(other, 3)) AS k0,
     tupleElement(other, 4) AS t0,
     tupleElement(other, 5) AS q0,
+    tupleElement(other, 10) AS c0,
+    tupleElement(other, 11) AS z0,
     tupleElement(one, 6) AS conversions,
     tupleElement(one, 8) AS o1,
     tupleElement(other, 8) AS o0,
@@ -450,8 +470,8 @@ FROM
                             a.by AS by,
                             a.model AS model,
                             a.target AS target,
-                            arraySort(groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable), NOT a.holdout)) AS treated,
-                            groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable), a.holdout) AS held_out,
+                            arraySort(groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable, c.cubes, c.valued), NOT a.holdout)) AS treated,
+                            groupArrayIf((a.arm, a.compared, c.converted, c.total, c.squares, c.conversions, c.without_rate, c.orders, a.assigned + a.open - a.comparable, c.cubes, c.valued), a.holdout) AS held_out,
                             groupArray((a.arm, a.comparable)) AS seen,
                             sum(a.comparable - a.compared) AS open,
                             sumIf(a.comparable, a.holdout) AS held
@@ -745,11 +765,12 @@ CREATE OR REPLACE VIEW {{db}}.campaign_mean_tests
     always_valid_p_holm Nullable(Float64) COMMENT 'The same, corrected by Holm for all variants and segments of the goal, each kind for itself.',
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
-    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached, and while the interval is.',
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
-    enough Bool COMMENT 'Whether each side has at least 30 customers, and at least 5 whose value is not 0.'
+    enough Bool COMMENT 'Whether each side has at least 30 customers, and at least 5 whose value is not 0.',
+    welch_holds Bool COMMENT 'Whether the values are even enough for the figures of one look (Welch): the skewness of the difference of the means is below 0.2 (Cochran). A few large values in a tiny holdout are not.'
 )
 AS WITH {{statistics}}
 SELECT
@@ -779,8 +800,8 @@ SELECT
     held_out,
     former,
     if(told, m1 - m0, NULL) AS difference,
-    if(tested, m1 - m0 - studentPoint(freedom) * error, NULL) AS difference_low,
-    if(tested, m1 - m0 + studentPoint(freedom) * error, NULL) AS difference_high,
+    if(tested AND welch_holds, m1 - m0 - studentPoint(freedom) * error, NULL) AS difference_low,
+    if(tested AND welch_holds, m1 - m0 + studentPoint(freedom) * error, NULL) AS difference_high,
     p AS always_valid_p,
     if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
     if(tested, m1 - m0 - margin, NULL) AS always_valid_low,
@@ -789,7 +810,8 @@ SELECT
     if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
     if(tested, detectable(sqrt(pooled), a.n1, a.n0), NULL) AS minimum_detectable_effect,
     sample_ratio_p,
-    enough
+    enough,
+    welch_holds
 FROM
 (
     SELECT
@@ -804,9 +826,12 @@ FROM
             toFloat64(t0) / 10000 / n0 AS m0,
             varianceOf(n1, toInt256(n1) * q1 - t1 * t1) / 1e8 AS v1,
             varianceOf(n0, toInt256(n0) * q0 - t0 * t0) / 1e8 AS v0,
-            varianceOf(n1 + n0, toInt256(n1 + n0) * (q1 + q0) - (t1 + t0) * (t1 + t0)) / 1e8 AS pooled,
+            toInt256(n1 + n0) AS n,
+            n * (q1 + q0) - (t1 + t0) * (t1 + t0) AS scatter,
+            varianceOf(n1 + n0, scatter) / 1e8 AS pooled,
+            CAST(welchHolds(skewnessOf(scatter, n * n * (c1 + c0) - 3 * n * (t1 + t0) * (q1 + q0) + 2 * (t1 + t0) * (t1 + t0) * (t1 + t0)), n1, n0) AS Bool) AS welch_holds,
             n1 > 0 AND n0 > 0 AND NOT ifNull(sample_ratio_p < 0.001, false) AS told,
-            CAST(least(n1, n0) >= 30 AND least(k1, k0) >= 5 AND least(v1, v0) > 0 AS Bool) AS enough,
+            CAST(least(n1, n0) >= 30 AND least(z1, z0) >= 5 AND least(v1, v0) > 0 AS Bool) AS enough,
             told AND enough AS tested,
             welchError(n1, v1, n0, v0) AS error,
             welchFreedom(n1, v1, n0, v0) AS freedom,
@@ -814,7 +839,7 @@ FROM
             greatest(error, sqrt(pooled / pairs)) AS wide,
             sequentialPoint(pairs) * wide AS margin,
             if(tested, sequentialTail((m1 - m0) / wide, pairs), NULL) AS p,
-            if(tested AND planned, studentTails((m1 - m0) / error, freedom), NULL) AS q
+            if(tested AND welch_holds AND planned, studentTails((m1 - m0) / error, freedom), NULL) AS q
         FROM {{db}}.campaign_comparisons
         WHERE kind != 'none'
     )
@@ -844,13 +869,13 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     holdout_per_assigned Nullable(Float64) COMMENT 'holdout_revenue / holdout_assigned.',
     holdout_average_order_value Nullable(Float64) COMMENT 'holdout_revenue / orders in it.',
     difference Nullable(Float64) COMMENT 'revenue_per_assigned - holdout_per_assigned; null without a holdout, and if the assignment is broken.',
-    difference_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data.',
+    difference_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data, of which values that differ widely need more: 25 times their squared skewness in a holdout that is much smaller (Cochran).',
     difference_high Nullable(Float64) COMMENT 'Upper end.',
     always_valid_p Nullable(Float64) COMMENT 'p-value that holds however often one looks; null until there is enough data.',
     always_valid_p_holm Nullable(Float64) COMMENT 'The same, corrected by Holm for the variants and the stages or segments of the goal: what the verdict goes by.',
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the 95 % interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
-    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached, and while the interval is.',
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
@@ -920,13 +945,13 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_rise
     holdout_rise Decimal(38, 4) COMMENT 'The same sum over them.',
     holdout_rise_per_assigned Nullable(Float64) COMMENT 'holdout_rise / holdout_assigned.',
     difference Nullable(Float64) COMMENT 'rise_per_assigned - holdout_rise_per_assigned; null without a holdout, and if the assignment is broken.',
-    difference_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data.',
+    difference_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data, of which values that differ widely need more: 25 times their squared skewness in a holdout that is much smaller (Cochran).',
     difference_high Nullable(Float64) COMMENT 'Upper end.',
     always_valid_p Nullable(Float64) COMMENT 'p-value that holds however often one looks; null until there is enough data.',
     always_valid_p_holm Nullable(Float64) COMMENT 'The same, corrected by Holm for the variants and the stages or segments of the goal: what the verdict goes by.',
     always_valid_low Nullable(Float64) COMMENT 'Lower end of the 95 % interval of the difference that holds at all times together.',
     always_valid_high Nullable(Float64) COMMENT 'Upper end.',
-    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached.',
+    p_value Nullable(Float64) COMMENT 'Fixed-horizon p-value (Welch); null until the planned size is reached, and while the interval is.',
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
@@ -1649,7 +1674,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_return
     orders UInt64 COMMENT 'Orders in the revenue: occurrences of the goal''s event, refunded ones too.',
     average_order_value Nullable(Float64) COMMENT 'revenue / orders; null without orders.',
     revenue_lift Nullable(Float64) COMMENT 'Revenue per assigned customer less that of the holdout, times treated; null without a holdout, and if the assignment is broken.',
-    revenue_lift_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look.',
+    revenue_lift_low Nullable(Float64) COMMENT 'Lower end of its 95 % interval (Welch), for one look; null until there is enough data, as in kpi_campaign_revenue.',
     revenue_lift_high Nullable(Float64) COMMENT 'Upper end.',
     messages UInt64 COMMENT 'Messages that cost, to date, without those to customers left out (former).',
     cost Nullable(Float64) COMMENT 'The fixed cost, whole, and that of the messages, to date; null if the campaign names none, or a rate is missing. Of a variant: its own, and of the campaign''s fixed cost the part by its share.',

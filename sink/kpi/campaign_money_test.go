@@ -41,7 +41,7 @@ func mean(a *arm) float64 {
 func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 	all := o.groups(true, held)
 	var revenue, rise []row
-	tests := 0
+	tests, uneven := 0, 0
 	families := map[string][]row{}
 	for _, k := range keys(all) {
 		c, g := o.goal(k)
@@ -74,7 +74,11 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 			if tested {
 				tests++
 				point := studentPoint(df)
-				w["difference_low"], w["difference_high"] = difference-point*e, difference+point*e
+				if even(x, y) {
+					w["difference_low"], w["difference_high"] = difference-point*e, difference+point*e
+				} else {
+					uneven++
+				}
 				both := together([]*arm{x, y})
 				m := x.assigned * y.assigned / (x.assigned + y.assigned)
 				wide := max(e, math.Sqrt(variance(both.assigned, both.sum, both.squares)/m))
@@ -83,7 +87,7 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 				w["minimum_detectable_effect"] = (z95 + 0.8416212335729143) * math.Sqrt(variance(both.assigned, both.sum, both.squares)/m)
 				family := fmt.Sprint(k.campaign, k.goal, k.by, s.variant == "")
 				families[family] = append(families[family], w)
-				if c.End != "" && open == 0 {
+				if c.End != "" && open == 0 && even(x, y) {
 					w["p_value"] = studentTails(difference/e, df)
 				}
 			}
@@ -103,8 +107,8 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 			revenue = append(revenue, w)
 		}
 	}
-	if tests == 0 && len(o.h.Records) > 1_000 {
-		t.Error("no comparison of means had enough data, so Welch was not compared")
+	if (tests == uneven || uneven == 0) && len(o.h.Records) > 1_000 {
+		t.Errorf("of %d comparisons of means with enough data %d have values too uneven for Welch, so not both were compared", tests, uneven)
 	}
 	if planned := correct(families); planned == 0 && len(o.h.Records) > 1_000 {
 		t.Error("no comparison of means has come to its planned size, so no fixed-horizon p-value was compared")
@@ -117,11 +121,35 @@ func (o *campaignOracle) means(t *testing.T, d *sinktest.Database) {
 // there is enough data for them.
 func welch(x, y *arm) (e, df float64, ok bool) {
 	v1, v0 := variance(x.assigned, x.sum, x.squares), variance(y.assigned, y.sum, y.squares)
-	if min(x.assigned, y.assigned) < 30 || min(x.converted, y.converted) < 5 || min(v1, v0) <= 0 {
+	if min(x.assigned, y.assigned) < 30 || min(x.valued, y.valued) < 5 || min(v1, v0) <= 0 {
 		return 0, 0, false
 	}
 	s1, s0 := v1/x.assigned, v0/y.assigned
 	return math.Sqrt(s1 + s0), (s1 + s0) * (s1 + s0) / (s1*s1/(x.assigned-1) + s0*s0/(y.assigned-1)), true
+}
+
+// even tells whether the difference of the means has a skewness below 0.2, if the values of
+// both sides are as skew as all are together: from the central moments.
+func even(x, y *arm) bool {
+	both := together([]*arm{x, y})
+	n := new(big.Rat).SetFloat64(both.assigned)
+	per := func(r *big.Rat) *big.Rat { return new(big.Rat).Quo(r, n) }
+	times := func(rs ...*big.Rat) *big.Rat {
+		product := big.NewRat(1, 1)
+		for _, r := range rs {
+			product.Mul(product, r)
+		}
+		return product
+	}
+	m := per(both.sum)
+	second := per(both.squares)
+	second.Sub(second, times(m, m))
+	third := per(both.cubes)
+	third.Sub(third, times(big.NewRat(3, 1), m, per(both.squares))).Add(third, times(big.NewRat(2, 1), m, m, m))
+	k2, _ := second.Float64()
+	k3, _ := third.Float64()
+	n1, n0 := x.assigned, y.assigned
+	return math.Abs(k3/(n1*n1)-k3/(n0*n0))/math.Pow(k2/n1+k2/n0, 1.5) < 0.2
 }
 
 // quantile interpolates linearly between the two nearest.
@@ -415,7 +443,7 @@ func (o *campaignOracle) costs(t *testing.T, d *sinktest.Database) {
 			lift := s.treated.assigned * (mean(s.treated) - mean(s.against))
 			fine := s.against.assigned > 0 && (!told || ratio >= 0.001)
 			w["revenue_lift"], w["revenue_lift_low"], w["revenue_lift_high"] = orNil(fine, lift), nil, nil
-			if e, df, enough := welch(s.treated, s.against); enough && fine {
+			if e, df, enough := welch(s.treated, s.against); enough && fine && even(s.treated, s.against) {
 				half := s.treated.assigned * studentPoint(df) * e
 				w["revenue_lift_low"], w["revenue_lift_high"] = lift-half, lift+half
 			}

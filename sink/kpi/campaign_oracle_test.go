@@ -97,7 +97,8 @@ type arm struct {
 	assigned, converted, open                 float64
 	comparable, former                        float64
 	conversions, unrated, orders              int
-	sum, squares                              *big.Rat
+	sum, squares, cubes                       *big.Rat
+	valued                                    float64 // customers whose value is not 0
 	exposed, reached, opened, machine, clicks int
 	took                                      []float64 // days
 }
@@ -123,7 +124,7 @@ func (o *campaignOracle) groups(toCompare bool, of func(a *record.Record) [][3]s
 					at := slices.IndexFunc(all[k], func(x *arm) bool { return x.variant == mine[0].Variant && x.holdout == mine[0].Holdout })
 					if at < 0 {
 						at = len(all[k])
-						all[k] = append(all[k], &arm{variant: mine[0].Variant, holdout: mine[0].Holdout, sum: new(big.Rat), squares: new(big.Rat)})
+						all[k] = append(all[k], &arm{variant: mine[0].Variant, holdout: mine[0].Holdout, sum: new(big.Rat), squares: new(big.Rat), cubes: new(big.Rat)})
 					}
 					x := all[k][at]
 					switch former := o.former(c, rounds); {
@@ -206,7 +207,10 @@ func (o *campaignOracle) count(x *arm, c *sinktest.Campaign, g *sinktest.Goal, c
 		}
 	}
 	x.sum.Add(x.sum, own)
-	x.squares.Add(x.squares, own.Mul(own, own))
+	x.valued += one[own.Sign() != 0]
+	square := new(big.Rat).Mul(own, own)
+	x.squares.Add(x.squares, square)
+	x.cubes.Add(x.cubes, square.Mul(square, own))
 }
 
 // held are the targeted segments of an assignment.
@@ -234,7 +238,7 @@ func (o *campaignOracle) goal(k group) (*sinktest.Campaign, *sinktest.Goal) {
 
 // together adds up arms.
 func together(arms []*arm) *arm {
-	all := &arm{sum: new(big.Rat), squares: new(big.Rat)}
+	all := &arm{sum: new(big.Rat), squares: new(big.Rat), cubes: new(big.Rat)}
 	for _, a := range arms {
 		all.assigned += a.assigned
 		all.former += a.former
@@ -244,6 +248,8 @@ func together(arms []*arm) *arm {
 		all.orders += a.orders
 		all.sum.Add(all.sum, a.sum)
 		all.squares.Add(all.squares, a.squares)
+		all.cubes.Add(all.cubes, a.cubes)
+		all.valued += a.valued
 	}
 	return all
 }

@@ -68,7 +68,7 @@ func TestStatistics(t *testing.T) {
 	}
 	for _, name := range []string{
 		"wilsonLow", "wilsonHigh", "newcombeLow", "newcombeHigh", "ratioOf", "ratioLow", "ratioHigh", "normalTails", "pooledZ", "detectable",
-		"chiSquareTail", "welchError", "welchP", "studentPoint", "studentTails", "sequentialError", "sequentialTail", "sequentialPoint",
+		"chiSquareTail", "welchError", "welchP", "skewnessOf", "welchHolds", "studentPoint", "studentTails", "sequentialError", "sequentialTail", "sequentialPoint",
 	} {
 		if !covered[name] {
 			t.Errorf("the grid has no figure of %s", name)

@@ -278,6 +278,9 @@ func (h *CampaignHistory) convert(rng *rand.Rand, a *record.Record, g *Goal, seq
 			c.Occurrences += rng.Int64N(3)
 		}
 		c.Currency = []string{"EUR", "EUR", "USD", ""}[rng.IntN(4)]
+		if a.Campaign == "again" && rng.IntN(30) == 0 {
+			c.Value *= 100 // so few large ones that means are no fair comparison
+		}
 	}
 	switch {
 	case g.Baseline:

@@ -53,6 +53,17 @@
 (n1, v1, n0, v0) -> sqrt(v1 / n1 + v0 / n0) AS welchError,
 (n1, v1, n0, v0) -> pow(v1 / n1 + v0 / n0, 2) / (pow(v1 / n1, 2) / (n1 - 1) + pow(v0 / n0, 2) / (n0 - 1)) AS welchFreedom,
 
+-- Whether Welch's interval can be told: the t distribution fits a mean only if the
+-- values are not too skew. W. G. Cochran, Sampling Techniques, 3rd ed. (1977), p. 42:
+-- n > 25 G^2, G being the skewness of the values, keeps what should be wrong in 5 of
+-- 100 cases below 6. That is a mean whose own skewness, G / sqrt(n), is below 0.2; here
+-- it is asked of the difference of the two means, where the skewness of both arms
+-- together counts by how unequal they are: most for a tiny holdout, whose few large
+-- values decide, not at all for arms of one size. cubed is n^2 times the sum of cubes
+-- less 3 n times the product of sum and sum of squares, and 2 times the cubed sum.
+(scatter, cubed) -> toFloat64(cubed) / pow(toFloat64(scatter), 1.5) AS skewnessOf,
+(skewness, n1, n0) -> 25 * pow(skewness * (1 / n0 - 1 / n1), 2) < 1 / n0 + 1 / n1 AS welchHolds,
+
 -- Student's t with df >= 10, not only whole: the 97.5 % point, a polynomial in 1 / df
 -- fitted to within 1e-13, and how often t is exceeded on either side, by the
 -- substitution t = sqrt(df) tan(angle) and Gauss-Legendre quadrature in 16 points,

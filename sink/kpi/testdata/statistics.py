@@ -73,6 +73,16 @@ for n1, v1, n0, v0 in [(30, 4.0, 40, 9.0), (900, 12345.6, 100, 23456.7), (90000,
     # The degrees of freedom, back from the p-value that they gave.
     row("welchP", mean, n1, v1, n0, v0, want=p)
 
+for values in [[0, 0, 0, 1], [-3, 5, 5, 8, 100], [7] * 20 + [9] * 3, [0] * 990 + list(range(1, 5000, 500)), [10, 10, 10, 1]]:
+    n, total, squares, cubes = len(values), sum(values), sum(v**2 for v in values), sum(v**3 for v in values)
+    row("skewnessOf", n * squares - total**2, n * n * cubes - 3 * n * total * squares + 2 * total**3, want=stats.skew(values))
+
+# By its definition: the third central moment of the difference of two means over the
+# second to the power of 3/2, for values with the second 1 and the third the skewness.
+for skewness, n1, n0 in [(1, 1000, 30), (1.09, 1000, 30), (3, 1000, 220), (3, 1000, 100), (-3, 100, 1000), (40, 500, 500), (40, 500, 490), (7, 1e6, 1224), (7, 1e6, 1220), (0, 1e6, 30)]:
+    of_the_difference = (skewness / n1**2 - skewness / n0**2) / (1 / n1 + 1 / n0) ** 1.5
+    row("welchHolds", skewness, n1, n0, want=abs(of_the_difference) < 0.2)
+
 
 def mixture(z, m):
     """The likelihood ratio of N(0, 0.1²) effects, in standard deviations, against none."""
