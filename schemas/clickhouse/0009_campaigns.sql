@@ -547,17 +547,18 @@ SELECT
     if(told, ratioLow(a.k1, a.n1, a.k0, a.n0), NULL) AS ratio_low,
     if(told, ratioHigh(a.k1, a.n1, a.k0, a.n0), NULL) AS ratio_high,
     p AS always_valid_p,
-    if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
+    if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
     if(tested, r1 - r0 - margin, NULL) AS always_valid_low,
     if(tested, r1 - r0 + margin, NULL) AS always_valid_high,
     q AS p_value,
-    if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
+    if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
     if(told AND pooled > 0, detectable(sqrt(pooled * (1 - pooled)), a.n1, a.n0), NULL) AS minimum_detectable_effect,
     sample_ratio_p,
     enough
 FROM
 (
-    -- Holm: the smallest p-value times the number of tests, the next times one less, ….
+    -- Holm: the smallest p-value times the number of tests, the next times one less, …,
+    -- never below the one before. Equal ones count alike (RANGE), in whatever order they come.
     SELECT
         *,
         count(p) OVER (PARTITION BY campaign, goal, by, comparison, factor) + 1 - row_number() OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST) AS tests_left,
@@ -803,11 +804,11 @@ SELECT
     if(tested AND welch_holds, m1 - m0 - studentPoint(freedom) * error, NULL) AS difference_low,
     if(tested AND welch_holds, m1 - m0 + studentPoint(freedom) * error, NULL) AS difference_high,
     p AS always_valid_p,
-    if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
+    if(p IS NULL, NULL, max(least(1, tests_left * p)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY p ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS always_valid_p_holm,
     if(tested, m1 - m0 - margin, NULL) AS always_valid_low,
     if(tested, m1 - m0 + margin, NULL) AS always_valid_high,
     q AS p_value,
-    if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
+    if(q IS NULL, NULL, max(least(1, fixed_tests_left * q)) OVER (PARTITION BY campaign, goal, by, comparison, factor ORDER BY q ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS p_value_holm,
     if(tested, detectable(sqrt(pooled), a.n1, a.n0), NULL) AS minimum_detectable_effect,
     sample_ratio_p,
     enough,
