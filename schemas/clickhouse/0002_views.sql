@@ -184,7 +184,7 @@ CREATE OR REPLACE VIEW {{db}}.conversions
     goal LowCardinality(String) COMMENT 'Goal of the campaign.',
     variant LowCardinality(Nullable(String)) COMMENT 'Variant of the assignment; null in the holdout.',
     holdout Bool COMMENT 'Whether the customer is in the holdout.',
-    round UInt32 COMMENT 'Round of the assignment, from 1.',
+    round UInt32 COMMENT 'Round of the assignment, from 1. Where rounds overlap (every below within), one event converts each open round: a row for each.',
     assigned_at DateTime64(3, 'UTC') COMMENT 'When the customer was assigned: effective_at of the assignment.',
     value Nullable(Decimal(18, 4)) COMMENT 'Value of the goal, in currency; null if the goal asks for none.',
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of value; null if none is known.',
