@@ -137,6 +137,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.conversions_log
     value Nullable(Decimal(18, 4)) COMMENT 'Value of the goal, in currency; null if the goal asks for none.' CODEC(ZSTD(1)),
     currency LowCardinality(Nullable(String)) COMMENT 'Currency of value; null if none is known.',
     occurrences Nullable(UInt32) COMMENT 'How many of the goal''s event are in value, such as orders: those in the window, or the one that converted; null without a value.' CODEC(ZSTD(1)),
+    unpriced UInt32 COMMENT 'Of a total: how many occurrences in the window have money of another currency than the definition''s, of which value has nothing.' CODEC(T64, ZSTD(1)),
     sequence UInt64 COMMENT 'From 1, by one, per customer, campaign and goal; begins anew after an anonymous customer was forgotten.' CODEC(T64, ZSTD(1)),
     effective_at DateTime64(3, 'UTC') COMMENT 'When it counted: the time of the event, or the close of the window for a total.' CODEC(Delta, ZSTD(1)),
     detected_at DateTime64(3, 'UTC') COMMENT 'The clock when it was found.' CODEC(Delta, ZSTD(1)),

@@ -197,7 +197,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_converted
     squares Int256 COMMENT 'Sum over customers of the squared sum of the customer''s values, in the square of that.',
     cubes Int256 COMMENT 'The same of the cubed sum, in the cube of that.',
     valued UInt64 COMMENT 'Of the customers, those whose values do not sum up to 0.',
-    without_rate UInt64 COMMENT 'Conversions whose value is in another currency without a rate of that day: they count, their value does not.',
+    without_rate UInt64 COMMENT 'Conversions whose value, or of a total a part, is in another currency without a rate: they count, that money does not.',
     orders UInt64 COMMENT 'Occurrences of the goal''s event in the values summed, such as orders.'
 )
 AS WITH
@@ -297,7 +297,7 @@ FROM
                 sum(ifNull(units, 0) * ifNull(units, 0)) AS ss,
                 sum(ifNull(units, 0) * ifNull(units, 0) * ifNull(units, 0)) AS sss,
                 countIf(units != 0) AS z,
-                countIf(units IS NULL) AS u,
+                countIf(units IS NULL OR without > 0) AS u,
                 sumIf(many, units IS NOT NULL) AS o
             FROM
             (
@@ -307,6 +307,7 @@ FROM
                     c.former AS former,
                     c.at AS at,
                     c.many AS many,
+                    c.without AS without,
                     toInt256(multiIf(
                         c.money IN ('', currency_of_all) OR currency_of_all = '', toDecimal128(c.latest, 4),
                         r.rate > 0, roundBankers(toDecimal128(c.latest, 4) * r.rate, 4),
@@ -321,6 +322,7 @@ FROM
                         assumeNotNull(value) AS latest,
                         ifNull(toString(currency), '') AS money,
                         toUInt64(ifNull(occurrences, 0)) AS many,
+                        unpriced AS without,
                         toDate(effective_at, tupleElement(known, 'timezone')) AS day
                     FROM {{db}}.conversions_log FINAL
                     WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NOT NULL
@@ -335,6 +337,7 @@ FROM
                         argMax(assumeNotNull(value), sequence) AS latest,
                         argMax(ifNull(toString(currency), ''), sequence) AS money,
                         toUInt64(argMax(ifNull(occurrences, 0), sequence)) AS many,
+                        argMax(unpriced, sequence) AS without,
                         toDate(argMax(effective_at, sequence), tupleElement(known, 'timezone')) AS day
                     FROM {{db}}.conversions_log FINAL
                     WHERE _generation = tupleElement(known, 'generation') AND definition = tupleElement(known, 'definition') AND value IS NOT NULL
@@ -380,7 +383,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_comparisons
     conversions UInt64 COMMENT 'Conversions of the treated: one per customer and round.',
     o1 UInt64 COMMENT 'Orders in the values of the treated.',
     o0 UInt64 COMMENT 'The same of those compared with.',
-    without_rate UInt64 COMMENT 'Conversions of both whose value is in another currency without a rate of that day.',
+    without_rate UInt64 COMMENT 'Conversions of both whose value, or of a total a part, is in another currency without a rate.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
     held_out Bool COMMENT 'Whether there is a holdout: it has a share, or somebody was held out.',
     former UInt64 COMMENT 'Customers of both who are left out, since they were first assigned when the shares were others (campaign_former).',
@@ -755,7 +758,7 @@ CREATE OR REPLACE VIEW {{db}}.campaign_mean_tests
     total0 Decimal(38, 4) COMMENT 'Sum of their values.',
     mean0 Nullable(Float64) COMMENT 'total0 / n0.',
     o0 UInt64 COMMENT 'Orders in total0.',
-    without_rate UInt64 COMMENT 'Conversions of both in another currency without a rate of that day: not in the sums.',
+    without_rate UInt64 COMMENT 'Conversions of both with money in another currency without a rate: that is not in the sums.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open.',
     held_out Bool COMMENT 'Whether there is a holdout.',
     former UInt64 COMMENT 'Customers of both who are left out, since they were first assigned when the shares were others (campaign_former).',
@@ -880,7 +883,7 @@ CREATE OR REPLACE VIEW {{db}}.kpi_campaign_revenue
     p_value_holm Nullable(Float64) COMMENT 'The same, corrected by Holm.',
     minimum_detectable_effect Nullable(Float64) COMMENT 'The least difference that a test of this size at 5 % finds in 80 of 100 cases.',
     sample_ratio_p Nullable(Float64) COMMENT 'p-value of the sample-ratio test of the campaign; null if it cannot be made.',
-    without_rate UInt64 COMMENT 'Conversions, of the holdout too, in a currency without a rate of that day: they have no value here.',
+    without_rate UInt64 COMMENT 'Conversions, of the holdout too, with money in a currency without a rate: it has no value here.',
     open UInt64 COMMENT 'Customers of all arms whose window is still open: not counted yet.',
     former UInt64 COMMENT 'Customers of the variant and of the holdout who are left out of all that is counted here: they were first assigned when the shares of the campaign were others, and customers may have behaved otherwise then.',
     verdict String COMMENT 'assignment is broken, no holdout, not enough data yet, more than the holdout, less than the holdout, or no difference shown yet.'

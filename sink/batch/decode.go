@@ -75,7 +75,7 @@ func (b *Batch) change(r *Record) error {
 		}
 		b.add(Conversions, r, append(Row{
 			c.ID.String(), c.CustomerID, c.Definition, uint32(c.DefinitionVersion), c.Campaign, c.Goal, null(c.Variant), c.Holdout, uint32(c.Round),
-			c.AssignedAt.Time(), value, null(c.Currency), occurrences,
+			c.AssignedAt.Time(), value, null(c.Currency), occurrences, uint32(c.Unpriced),
 			uint64(c.Sequence), c.EffectiveAt.Time(), c.DetectedAt.Time(), c.Backfill, stages(c.Stages), list(c.Segments),
 		}, cause...))
 	default:

@@ -47,7 +47,7 @@ var tables = [numTables]struct {
 		"stages", "segments", "cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
 	}},
 	Conversions: {"conversions_log", []string{
-		"id", "customer_id", "definition", "definition_version", "campaign", "goal", "variant", "holdout", "round", "assigned_at", "value", "currency", "occurrences",
+		"id", "customer_id", "definition", "definition_version", "campaign", "goal", "variant", "holdout", "round", "assigned_at", "value", "currency", "occurrences", "unpriced",
 		"sequence", "effective_at", "detected_at", "backfill",
 		"stages", "segments", "cause_type", "cause_condition", "cause_left", "cause_event", "cause_message_id", "cause_event_time",
 	}},

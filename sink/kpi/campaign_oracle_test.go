@@ -191,7 +191,8 @@ func (o *campaignOracle) count(x *arm, c *sinktest.Campaign, g *sinktest.Goal, c
 			money, ok := o.worth(v.Value, v.Currency, v.EffectiveAt)
 			if ok {
 				x.orders += int(v.Occurrences)
-			} else {
+			}
+			if !ok || v.Unpriced > 0 {
 				x.unrated++
 			}
 			own.Add(own, money)

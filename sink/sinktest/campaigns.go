@@ -276,6 +276,7 @@ func (h *CampaignHistory) convert(rng *rand.Rand, a *record.Record, g *Goal, seq
 		c.Value, c.HasValue, c.Occurrences = decimal.Decimal(rng.Int64N(5_000_000)), true, 1
 		if g.Value == "total" {
 			c.Occurrences += rng.Int64N(3)
+			c.Unpriced = max(0, rng.Int64N(6)-4) + max(0, rng.Int64N(6)-4) // now and then, one or two
 		}
 		c.Currency = []string{"EUR", "EUR", "USD", ""}[rng.IntN(4)]
 		if a.Campaign == "again" && rng.IntN(30) == 0 {
