@@ -4,6 +4,7 @@ package compare
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,8 +25,14 @@ type Row struct {
 	Gone bool
 }
 
-// Column is a column as the table has it.
-type Column struct{ Name, Type string }
+// Column is a column as the table has it. Of is the expression that it is made by; empty if
+// it is written.
+type Column struct{ Name, Type, Of string }
+
+// literals are what is no column in an expression.
+var literals = regexp.MustCompile(`'(?:[^'\\]|\\.)*'`)
+
+var words = regexp.MustCompile(`\w+`)
 
 // Table says how rows of one table are compared: the same way in Go and in SQL.
 type Table struct {
@@ -46,7 +53,8 @@ type hashed struct {
 
 // NewTable compares rows that have values for the written columns, in this order. have
 // are the table's columns, key is its ordering key, both as the server says; what is in
-// ignored, and what is in the table only, is not compared.
+// ignored, and what is in the table only, is not compared. A column of the key that the
+// server makes of others is taken for these.
 func NewTable(written []string, have []Column, key string, ignored []string) (*Table, error) {
 	t := &Table{gone: -1}
 	index := map[string]int{}
@@ -72,9 +80,22 @@ func NewTable(written []string, have []Column, key string, ignored []string) (*T
 	}
 	var keys []string
 	parts := split(key)
-	for _, name := range parts {
+	for n := 0; n < len(parts); n++ {
+		name := parts[n]
 		i, ok := index[strings.Trim(name, "`")]
 		if !ok {
+			if made := slices.IndexFunc(have, func(c Column) bool { return c.Name == strings.Trim(name, "`") }); made >= 0 {
+				// A column that the server makes says no more than those it is made of.
+				before := len(parts)
+				for _, of := range words.FindAllString(literals.ReplaceAllString(have[made].Of, ""), -1) {
+					if _, is := index[of]; is && !slices.Contains(parts, of) {
+						parts = append(parts, of)
+					}
+				}
+				if len(parts) > before {
+					continue
+				}
+			}
 			// toDate32(event_time) says no more than event_time, which comes later in the key.
 			if _, of, call := strings.Cut(strings.TrimSuffix(name, ")"), "("); call && slices.Contains(parts, of) {
 				continue

@@ -80,13 +80,13 @@ func TestHashesAreTheServers(t *testing.T) {
 		have = append(have, compare.Column{Name: names[i], Type: c.kind})
 		ddl = append(ddl, names[i]+" "+c.kind)
 	}
-	have = append(have, compare.Column{Name: "_offset", Type: "UInt64"})
+	have = append(have, compare.Column{Name: "_offset", Type: "UInt64"}, compare.Column{Name: "made", Type: "String", Of: `concat(c0, '\0', toString(c14), '\' c1')`}, compare.Column{Name: "blind", Type: "String", Of: "hostName()"})
 	names = append(names, "_offset")
 	ctx := t.Context()
 	if err := conn.Exec(ctx, "CREATE TABLE hashes ("+strings.Join(ddl, ", ")+", _offset UInt64) ENGINE = MergeTree ORDER BY (c0, c14, _offset)"); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"c0, toDate32(c14), _offset", "c0, other", "", "c0, cityHash64(c0, c1)"} {
+	for _, bad := range []string{"c0, toDate32(c14), _offset", "c0, other", "", "c0, cityHash64(c0, c1)", "c0, blind, _offset"} {
 		if _, err := compare.NewTable(names, have, bad, nil); err == nil {
 			t.Errorf("the key %q is taken, which rows of ours do not say", bad)
 		}
@@ -97,6 +97,13 @@ func TestHashesAreTheServers(t *testing.T) {
 	table, err := compare.NewTable(names, have, "c0, toDate32(c14), c14, `_offset`", nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	made, err := compare.NewTable(names, have, "made, _offset", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := compare.NewTable(names, have, "_offset, c0, c14", nil); err != nil || plain.KeySQL != made.KeySQL {
+		t.Errorf("a key that the server makes is %s, want that of the columns it is made of, %s: %v", made.KeySQL, plain.KeySQL, err)
 	}
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO hashes")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 
+	schema "lapwing/schemas/clickhouse"
 	"lapwing/sink/batch"
 	"lapwing/sink/compare"
 )
@@ -40,10 +41,10 @@ var distributed = regexp.MustCompile(`^Distributed\('[^']*', '([^']*)', '([^']*)
 // describe asks the server how the tables look.
 func (r *run) describe(ctx context.Context) error {
 	columns := map[string][]compare.Column{}
-	err := r.query(ctx, "SELECT table, name, type FROM system.columns WHERE database = "+quote(r.cfg.Database), func(got rows) error {
+	err := r.query(ctx, "SELECT table, name, type, if(default_kind = 'MATERIALIZED', default_expression, '') FROM system.columns WHERE database = "+quote(r.cfg.Database), func(got rows) error {
 		var table string
 		var c compare.Column
-		err := got.Scan(&table, &c.Name, &c.Type)
+		err := got.Scan(&table, &c.Name, &c.Type, &c.Of)
 		columns[table] = append(columns[table], c)
 		return err
 	})
@@ -64,7 +65,11 @@ func (r *run) describe(ctx context.Context) error {
 			ignored = []string{"reason"} // its words may change from release to release
 		}
 		written := t.Columns()
-		c, err := compare.NewTable(written, columns[t.Name()], engines[t.Name()].key, ignored)
+		have := columns[t.Name()]
+		if local := columns[t.Name()+schema.LocalSuffix]; len(local) > 0 { // which says how columns are made
+			have = local
+		}
+		c, err := compare.NewTable(written, have, engines[t.Name()].key, ignored)
 		if err != nil {
 			return fmt.Errorf("table %s.%s is not the one this lapwing was built for: %w; `lapwing migrate` says what is wrong", r.cfg.Database, t.Name(), err)
 		}
