@@ -61,6 +61,13 @@ func summarise(w io.Writer, model *lifecycle.Model) error {
 		}
 		fmt.Fprintf(&b, "  segments: %s\n", strings.Join(names, ", "))
 	}
+	if len(def.Campaigns) > 0 {
+		names := make([]string, len(def.Campaigns))
+		for i := range def.Campaigns {
+			names[i] = def.Campaigns[i].Name.Value
+		}
+		fmt.Fprintf(&b, "  campaigns: %s\n", strings.Join(names, ", "))
+	}
 	if unread := model.Unread(); len(unread) > 0 {
 		fmt.Fprintf(&b, "  counted, and read by no condition: %s\n", strings.Join(unread, ", "))
 	}
