@@ -2,7 +2,11 @@
 
 package lifecycle
 
-import "lapwing/schemas/definition"
+import (
+	"slices"
+
+	"lapwing/schemas/definition"
+)
 
 // lintCampaigns names what a campaign cannot do, or would not tell.
 func (c *compiler) lintCampaigns() {
@@ -16,6 +20,10 @@ func (c *compiler) lintCampaigns() {
 		}
 		c.lintAudience(campaign)
 		c.lintConsent(campaign)
+		c.lintCost(campaign.Cost)
+		for k := range campaign.Variants {
+			c.lintCost(campaign.Variants[k].Cost)
+		}
 		for k := range campaign.Goals {
 			g := &campaign.Goals[k]
 			e := c.eventByName[g.Event.Value]
@@ -35,6 +43,20 @@ func (c *compiler) lintAudience(campaign *definition.Campaign) {
 	f := c.newFormulas()
 	if when := f.of(ast.Expr()); f.settle() && !f.possible([]*formula{when}, nil) {
 		c.warnText(campaign.Audience, "nobody can ever be in the audience of campaign %q: its parts exclude one another", campaign.Name.Value)
+	}
+}
+
+// lintCost names a step that costs something, and that no message is.
+func (c *compiler) lintCost(cost *definition.Cost) {
+	if cost == nil || cost.Per.IsZero() {
+		return
+	}
+	var steps []string
+	for i := range c.def.Messages {
+		steps = append(steps, c.def.Messages[i].Step.Value)
+	}
+	if per := cost.Per.Value; !slices.Contains(steps, per) {
+		c.warnText(cost.Per, "no entry of `messages` has the step %q, so that the campaign's messages cost nothing%s", per, definition.Suggest(per, steps))
 	}
 }
 

@@ -20,6 +20,7 @@ events:
   visit: {match: {type: page}}
   session: {from: visit, gap: 30m}
 segments: [{name: all, when: "true"}]
+messages: [{match: Email Delivered, channel: email, step: delivered, campaign: properties.campaign_id}]
 campaigns:
 `
 	const goals = "goals: [{name: g, event: purchase, within: 1d, value: total}, {name: s, event: session, within: 1d}]"
@@ -33,6 +34,10 @@ campaigns:
 		{"  - {name: c, audience: in_segment('all'), holdout: 10%, consent: sms, variants: {a: 90%}, " + goals + "}", `trait "consent_sms" is declared as text`},
 		{"  - {name: c, audience: in_segment('all'), holdout: 10%, variants: {a: 90%}, goals: [{name: g, event: visit, within: 1d, value: first}]}", `event "visit" has no ` + "`value`"},
 		{"  - {name: c, audience: \"sum('visit') > 1\", holdout: 10%, variants: {a: 90%}, " + goals + "}", `this sum is always 0`},
+		{"  - {name: c, audience: in_segment('all'), holdout: 10%, variants: {a: {share: 90%, cost: {per: delivered, amount: 1, currency: USD}}}, cost: {per: delivered, amount: 1, currency: USD}, " + goals + "}", ""},
+		{"  - {name: c, audience: in_segment('all'), holdout: 10%, variants: {a: 90%}, cost: {fixed: 100, currency: USD}, " + goals + "}", ""},
+		{"  - {name: c, audience: in_segment('all'), holdout: 10%, variants: {a: 90%}, cost: {per: deliverd, amount: 1, currency: USD}, " + goals + "}", "has the step \"deliverd\", so that the campaign's messages cost nothing; did you mean `delivered`?"},
+		{"  - {name: c, audience: in_segment('all'), holdout: 10%, variants: {a: {share: 90%, cost: {per: opened, amount: 1, currency: USD}}}, " + goals + "}", `has the step "opened"`},
 	} {
 		var said []string
 		for _, p := range checkText(t, head+c.campaign+"\n") {
