@@ -143,11 +143,15 @@ func (a *app) printRepair(done *reconcile.Repaired, f *reconcileFlags) error {
 	}
 	if f.format == "table" && !done.Before.Equal() {
 		text = fmt.Appendf(text, "inserted again: %s\n", rowsOf(done.Inserted))
-		after, err := reportText(nil, done.After, f)
-		if err != nil {
-			return err
+		if done.After.Equal() { // what was looked at again are parts: their sums say nothing
+			text = append(text, "looked at again: what differed agrees with the log now\n"...)
+		} else {
+			after, err := reportText(nil, done.After, f)
+			if err != nil {
+				return err
+			}
+			text = append(text, after...)
 		}
-		text = append(text, after...)
 	}
 	if _, err := a.stdout.Write(text); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -198,7 +202,11 @@ func reportText(whole any, report *reconcile.Report, f *reconcileFlags) ([]byte,
 	}
 	_ = w.Flush()
 	if report.Equal() {
-		fmt.Fprintf(&b, "%s in %d tables agree with the log, as far as the sink has committed (generation %d)\n", rowsOf(int64(rows)), len(tables), report.Generation)
+		in := "1 table"
+		if len(tables) != 1 {
+			in = fmt.Sprintf("%d tables", len(tables))
+		}
+		fmt.Fprintf(&b, "%s in %s agree with the log, as far as the sink has committed (generation %d)\n", rowsOf(int64(rows)), in, report.Generation)
 	}
 	if refused > 0 {
 		fmt.Fprintf(&b, "%s that ClickHouse refused are in the table unreadable instead\n", rowsOf(refused))
