@@ -1867,3 +1867,17 @@ INNER JOIN
 ) AS r ON r.campaign = a.campaign AND r.arm = a.arm AND r.holdout = a.holdout
 SETTINGS join_use_nulls = 0
 COMMENT 'Whether a campaign can be trusted: arms against their planned shares, leaks into the holdout, crossings, merges.';
+
+CREATE OR REPLACE VIEW {{db}}.global_holdout
+(
+    customer_id String COMMENT 'Customer with a profile, under the identifier that stands after merges.',
+    held_out Bool COMMENT 'Whether the live definition''s global_holdout keeps the customer out of every campaign.'
+)
+AS SELECT
+    customer_id,
+    -- As assignments are drawn: the first 8 bytes, big endian, of SHA-256 over the salt, a
+    -- zero byte and the customer, modulo 10,000.
+    CAST(reinterpretAsUInt64(reverse(substring(SHA256(concat('global', char(0), customer_id)), 1, 8))) % 10000
+        < round(ifNull((SELECT global_holdout FROM {{db}}.live_definition), 0) * 10000) AS Bool) AS held_out
+FROM {{db}}.profiles
+COMMENT 'Who is kept out of every campaign: beside the others, what all campaigns together change. No record tells it. A global_holdout that was changed, or came when campaigns had already run, held out others before; and who was anonymous may have been in a campaign before being known.';

@@ -319,3 +319,15 @@ SELECT period, invitations, joiners, closed, bought_rate
 FROM {{db}}.kpi_invitations(sent = 'invite_sent', accepted = 'invite_accepted', joined = 'joined_by_invite', order = 'purchase', days = 30)
 WHERE grain = 'month'
 ORDER BY period;
+
+-- global_holdout: What do all campaigns together bring?
+SELECT held_out, count() AS customers, sum(revenue) / customers AS revenue_per_customer
+FROM {{db}}.global_holdout AS g
+LEFT JOIN
+(
+    SELECT customer_id, revenue
+    FROM {{db}}.customer_orders
+    WHERE event = 'purchase'
+) AS o ON o.customer_id = g.customer_id
+GROUP BY held_out
+ORDER BY held_out;

@@ -763,3 +763,9 @@ CREATE OR REPLACE VIEW lapwing.kpi_campaign_trust ON CLUSTER 'main'
     …
 )
 AS SELECT …;
+
+CREATE OR REPLACE VIEW lapwing.global_holdout ON CLUSTER 'main'
+(
+    …
+)
+AS SELECT …;
