@@ -73,3 +73,46 @@ func TestHolmOfEqualPValues(t *testing.T) {
 		}
 	}
 }
+
+// TestZerosAreNotEnough: customers whose rise is 0, or whose order was refunded whole, are no
+// customers with a value: with four others in the holdout, nothing is claimed of means.
+func TestZerosAreNotEnough(t *testing.T) {
+	const window = 7 * 24 * time.Hour
+	at := instant.Of(time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC))
+	c := sinktest.Campaign{
+		Name: "spring", Holdout: 0.5, Variants: []sinktest.Variant{{Name: "only", Share: 0.5}},
+		Goals: []sinktest.Goal{
+			{Name: "bought", Event: "purchase", WithinMS: window.Milliseconds(), Value: "total"},
+			{Name: "visits", Event: "session", WithinMS: window.Milliseconds(), Baseline: true},
+		},
+	}
+	h := &sinktest.CampaignHistory{Definition: "shop", Zone: time.UTC, Clock: at.Add(30 * 24 * time.Hour), Campaigns: []sinktest.Campaign{c}}
+	for i := range 120 {
+		a := record.Record{
+			Kind: record.Assignment, CustomerID: fmt.Sprint(i), Definition: "shop", DefinitionVersion: 2, Campaign: "spring", Holdout: i%2 == 0, Round: 1, Sequence: 1,
+			EffectiveAt: at, DetectedAt: at, Cause: record.Cause{Type: record.CauseEvent, EventTime: at}, Since: instant.None, NextDeadline: instant.None,
+		}
+		if !a.Holdout {
+			a.Variant = "only"
+		}
+		a.SetID()
+		h.Records = append(h.Records, a)
+		for _, goal := range c.Goals {
+			v := a
+			v.Kind, v.Goal, v.AssignedAt, v.HasValue, v.Value = record.Conversion, goal.Name, at, true, decimal.Decimal(1+i%3)*decimal.Scale
+			if v.EffectiveAt, v.DetectedAt = at.Add(window), at.Add(window); a.Holdout && i >= 8 {
+				v.Value = 0
+			}
+			v.SetID()
+			h.Records = append(h.Records, v)
+		}
+	}
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "zeros")
+	arrive(t, d, h.Batch(1), rand.New(rand.NewPCG(4, 4)))
+	for _, view := range []string{"kpi_campaign_revenue", "kpi_campaign_rise"} {
+		rows := read(t, d, view)
+		if len(rows) != 1 || rows[0]["assigned"] != uint64(60) || rows[0]["verdict"] != "not enough data yet" || rows[0]["always_valid_p"] != nil || rows[0]["difference_low"] != nil {
+			t.Errorf("%s: %v", view, rows)
+		}
+	}
+}
