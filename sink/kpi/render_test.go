@@ -36,6 +36,8 @@ func samples(t *testing.T) map[string]*kpi.Result {
 	population := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"stage", "String"}, {"position", "UInt32"}, {"customers", "UInt64"}, {"closed", "Bool"}}
 	flow := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"from_stage", "String"}, {"to_stage", "String"}, {"direction", "String"}, {"changes", "UInt64"}, {"closed", "Bool"}}
 	churn := []kpi.Column{{"model", "String"}, {"period", "Date32"}, {"at_start", "UInt64"}, {"churned", "UInt64"}, {"churn_rate", "Float64"}, {"by_late_event", "UInt64"}, {"closed", "Bool"}}
+	advocates := []kpi.Column{{"segment", "String"}, {"period", "Date32"}, {"customers", "UInt64"}, {"closed", "Bool"}}
+	hours := []kpi.Column{{"event", "String"}, {"model", "Nullable(String)"}, {"hour", "DateTime64(3)"}, {"stage", "Nullable(String)"}, {"occurrences", "UInt64"}}
 	totals := []kpi.Column{{"event", "String"}, {"orders", "UInt64"}, {"revenue", "Decimal(38, 4)"}, {"average_order_value", "Float64"}, {"first_order", "DateTime64(3)"}}
 	trust := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"holdout", "Bool"}, {"assigned", "UInt64"}}
 	lift := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"assigned", "UInt64"}, {"difference", "Float64"}, {"former", "UInt64"}}
@@ -55,6 +57,10 @@ func samples(t *testing.T) map[string]*kpi.Result {
 			[]any{"value", month(1), uint64(0), uint64(0), nil, uint64(0), true}, []any{"value", month(2), uint64(200), uint64(25), 0.125, uint64(3), false}),
 		"totals": result(t, "totals", totals,
 			[]any{"purchase", uint64(69_659), decimal.RequireFromString("2500315.63"), 35.893, month(1)}),
+		"advocates": result(t, "advocates", advocates, // the period is open, not the segment
+			[]any{"advocates", month(1), uint64(7), true}, []any{"advocates", month(2), uint64(21), false}),
+		"events-by-hour": result(t, "events-by-hour", hours, // no stage is that of a first event, no model all customers
+			[]any{"purchase", "value", month(1), "active", uint64(40)}, []any{"purchase", "value", month(1), nil, uint64(3)}, []any{"purchase", nil, month(1), nil, uint64(43)}),
 		"empty": result(t, "repeat-rate", nil),
 	}
 }

@@ -116,12 +116,16 @@ func listed(r *Result, rows [][]any) grid {
 	var g grid
 	var shown []int
 	plot := r.intervals(rows)
+	star := -1 // where an open period is marked
 	for i, c := range r.Columns {
 		if c.Name == formerColumn && !r.leavesOut(rows) {
 			continue
 		}
 		if c.Name == l.split || blank(rows, i) || slices.Contains(l.hide, c.Name) || c.Name == "closed" || c.Name == l.interval[0] || c.Name == l.interval[2] {
 			continue
+		}
+		if star < 0 || c.Name == "period" {
+			star = i
 		}
 		shown = append(shown, i)
 		g.head, g.left = append(g.head, r.head(c.Name)), append(g.left, isText(rows, i))
@@ -139,7 +143,10 @@ func listed(r *Result, rows [][]any) grid {
 			if r.unnamed(row, i) {
 				cell = "(no name)"
 			}
-			if i == shown[0] && r.open(row) {
+			if r.ofAll(row, i) {
+				cell = "(all)"
+			}
+			if i == star && r.open(row) {
 				cell += " *" // the period still runs
 			}
 			line = append(line, cell)

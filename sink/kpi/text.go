@@ -74,6 +74,13 @@ func (r *Result) unnamed(row []any, column int) bool {
 	return row[column] == nil && r.Columns[column].Name == "variant" && holdout >= 0 && row[holdout] == false
 }
 
+// ofAll reports whether the cell is the stage of a row that is of all customers: without
+// a model there are no stages.
+func (r *Result) ofAll(row []any, column int) bool {
+	model := r.column("model")
+	return row[column] == nil && r.Columns[column].Name == "stage" && model >= 0 && row[model] == nil
+}
+
 func isRate(name string) bool { return strings.Contains(name, "rate") || name == "share" }
 
 // head is a column's name in words, and its unit if the figures do not show it.
