@@ -41,9 +41,10 @@ type KPI struct {
 // Param is something that the query leaves open, such as the name of an event.
 type Param struct {
 	Name    string
-	Default string // a number, or text
-	Number  bool   // whether it is a number, without a sign or a point
-	Event   bool   // whether it names an event of the definition, or some, separated by commas
+	Default string   // a number, or text
+	Number  bool     // whether it is a number, without a sign or a point
+	Event   bool     // whether it names an event of the definition, or some, separated by commas
+	Among   []string // all that it may be; nil: anything
 	Meaning string
 }
 

@@ -8,7 +8,7 @@ var campaignParams = []Param{{Name: "campaign", Default: "", Meaning: "only this
 // goalParams narrow it to a goal, too.
 var goalParams = []Param{campaignParams[0], {Name: "goal", Default: "", Meaning: "only this goal; empty: all"}}
 
-var byParam = Param{Name: "by", Default: "everyone", Meaning: "everyone assigned; stage or segment: by the stage or the segments held at the assignment, which overlap and do not add up"}
+var byParam = Param{Name: "by", Default: "everyone", Among: []string{"everyone", "stage", "segment"}, Meaning: "everyone assigned; stage or segment: by the stage or the segments held at the assignment, which overlap and do not add up"}
 
 // targetParams narrow it to a kind of targeted segment, too.
 var targetParams = []Param{

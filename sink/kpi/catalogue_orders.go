@@ -57,7 +57,7 @@ func orderKPIs() []KPI {
 			Query: `SELECT event, product, other, both, support, confidence, lift, with_product, with_other, baskets FROM {{db}}.kpi_bought_together WHERE basket = @basket ORDER BY both DESC, lift DESC, product, other LIMIT 50`,
 			Keep:  ` ORDER BY both DESC, lift DESC, product, other LIMIT 50 BY basket`,
 			Params: []Param{
-				{Name: "basket", Default: "order", Meaning: "order: bought in one order; customer: bought by one customer, in one order or several"},
+				{Name: "basket", Default: "order", Among: []string{"order", "customer"}, Meaning: "order: bought in one order; customer: bought by one customer, in one order or several"},
 			},
 			layout: layout{hide: []string{"with_product", "with_other", "baskets"}, percent: []string{"support", "confidence"}, bars: []string{"both"}},
 		},

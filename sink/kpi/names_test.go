@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"lapwing/deploy/embedded/embeddedtest"
@@ -35,6 +36,12 @@ func TestNamesOfTheLiveDefinition(t *testing.T) {
 	}
 	if err := d.Insert(ctx, []batch.Record{{Topic: sinktest.Prefix + topics.Definitions, Name: topics.Definitions, Generation: 1, Key: []byte("media"), Value: value}}); err != nil {
 		t.Fatal(err)
+	}
+	for name, params := range map[string]map[string]string{"campaign-lift": {"by": "stages"}, "bought-together": {"basket": "basket"}} {
+		k, _ := kpi.Find(name)
+		if _, err := kpi.Run(ctx, d.Conn, k, kpi.Options{Database: d.Name, Params: params}); err == nil || !strings.Contains(err.Error(), "want ") {
+			t.Errorf("%s with %v: got %v, want it refused, and what it may be", name, params, err)
+		}
 	}
 	for _, c := range []struct {
 		kpi    string

@@ -138,6 +138,9 @@ func (k *KPI) arguments(given map[string]string) ([]any, error) {
 		if !ok {
 			text = p.Default
 		}
+		if p.Among != nil && !slices.Contains(p.Among, text) {
+			return nil, fmt.Errorf("parameter %s of KPI %s is %q: want %s", p.Name, k.Name, text, strings.Join(p.Among, " or "))
+		}
 		if !p.Number {
 			args = append(args, ch.Named(p.Name, text))
 			continue
