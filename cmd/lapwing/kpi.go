@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 
+	"lapwing/schemas/definition"
 	"lapwing/sink/kpi"
 )
 
@@ -61,7 +62,7 @@ and says as of when they are. kpi keep does so at once; --fresh computes one any
 			}
 			k, ok := kpi.Find(args[len(args)-1])
 			if !ok {
-				return usageError("there is no KPI %q; `lapwing kpi list` lists them", args[len(args)-1])
+				return usageError("there is no KPI %q; `lapwing kpi list` lists them%s", args[len(args)-1], likelyKPI(args[len(args)-1]))
 			}
 			if describe {
 				return a.describeKPI(k, where.database)
@@ -83,6 +84,8 @@ and says as of when they are. kpi keep does so at once; --fresh computes one any
 				if _, err := fmt.Fprintf(a.stdout, "%s\n%s\n", wrap(k.Meaning, 88), asOf); err != nil {
 					return fmt.Errorf("print KPI: %w", err)
 				}
+			} else if r.Kept != nil { // beside what programs read
+				_, _ = fmt.Fprintf(a.stderr, "lapwing: %s is as of %s, when it was kept; --fresh computes it now\n", k.Name, r.Kept.TakenAt.UTC().Format(time.RFC3339))
 			}
 			return kpi.Render(a.stdout, r, kpi.Format(format))
 		},
@@ -94,6 +97,15 @@ and says as of when they are. kpi keep does so at once; --fresh computes one any
 	c.Flags().BoolVar(&fresh, "fresh", false, "compute it now, even if it is kept")
 	c.Flags().StringToStringVar(&params, "param", nil, "what the KPI leaves open, such as the name of an event: `NAME=VALUE`")
 	return c
+}
+
+// likelyKPI asks whether one of a similar name was meant; empty if none is similar.
+func likelyKPI(name string) string {
+	var names []string
+	for _, k := range kpi.Catalogue() {
+		names = append(names, k.Name)
+	}
+	return definition.Suggest(name, names)
 }
 
 // listKPIs prints the catalogue; it needs no ClickHouse.

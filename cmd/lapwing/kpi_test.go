@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,11 @@ func TestKPIWithoutClickHouse(t *testing.T) {
 	code, out, _ = lapwing(nil, "kpi", "--format", "json")
 	if err := json.Unmarshal([]byte(out), &list); code != exitFine || err != nil || len(list) != len(kpi.Catalogue()) {
 		t.Errorf("kpi list as JSON: exit %d, %v", code, err)
+	}
+	for _, args := range [][]string{{"kpi", "Churn"}, {"kpi", "chrun"}, {"kpi", "describe", "churnn"}} {
+		if code, _, bad := lapwing(nil, args...); code != exitUsage || !strings.Contains(bad, "`lapwing kpi list` lists them; did you mean `churn`?") {
+			t.Errorf("%v: exit %d, %s", args, code, bad)
+		}
 	}
 	for want, all := range map[int][][]string{
 		exitUsage: {
@@ -133,12 +139,31 @@ func TestMigrateAndKPI(t *testing.T) {
 		}
 	}
 
-	// Somebody changes the tables by hand.
 	conn, err := clickhouse.Open(server.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+
+	// What is kept is told to be, also beside what programs read.
+	keeping := kpi.Keeping{Database: "fresh", Slow: 0, Done: func(_ kpi.Kept, err error) error { return err }}
+	if err := kpi.Keep(t.Context(), conn, keeping); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []kpi.Format{kpi.FormatTable, kpi.FormatJSON, kpi.FormatCSV} {
+		for _, fresh := range []bool{false, true} {
+			_, out, bad := lapwing(env, "kpi", "totals", "--format", string(format), fmt.Sprintf("--fresh=%t", fresh))
+			told, elsewhere := bad, out
+			if format == kpi.FormatTable {
+				told, elsewhere = out, bad
+			}
+			if strings.Contains(told, "when it was kept; --fresh computes it now") == fresh || strings.Contains(elsewhere, "kept") {
+				t.Errorf("%s, --fresh=%t:\n%s%s", format, fresh, out, bad)
+			}
+		}
+	}
+
+	// Somebody changes the tables by hand.
 	for _, step := range []struct {
 		change, says string
 		code         int
