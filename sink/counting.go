@@ -30,6 +30,9 @@ func (s *Sink) countCustomers(ctx context.Context, client *kgo.Client) {
 			return
 		case <-tick.C:
 		}
+		if s.writer.Retrying() > 0 { // ClickHouse is away, or in need of a rest
+			continue
+		}
 		for lane, o := range client.CommittedOffsets()[topic] {
 			began := time.Now()
 			n, err := counter.Count(ctx, lane, o.Offset)

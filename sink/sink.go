@@ -226,7 +226,7 @@ func (s *Sink) options(running context.Context) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(4 << 20),
 		kgo.FetchMaxWait(100 * time.Millisecond),
 		kgo.MetadataMinAge(50 * time.Millisecond),
-		kgo.WithLogger(kzap.New(s.log.Named("kafka"))),
+		kgo.WithLogger(kzap.New(s.log.Named("kafka"), kzap.Level(kgo.LogLevelWarn))),
 	}
 	if s.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(s.cfg.InstanceID))

@@ -34,7 +34,7 @@ func base(n int) []string {
 	return []string{
 		`INSERT INTO base.definitions_log (name, version, hash, timezone, currency, activated_at, models, segments, campaigns, global_holdout, source` + place + `
 			VALUES ('shop', 1, '00', 'Europe/Berlin', 'EUR', '2024-01-01 00:00:00', '` + models + `', '[]', '` + strings.ReplaceAll(string(file), "'", `\'`) + `', 0, '', 't', 0, 0, 1)`,
-		`INSERT INTO base.settings_log (lane, since, activity, session_gap_ms, close_after_ms` + place + ` VALUES (0, 0, 'all', 1800000, 1, 't', 0, 0, 1)`,
+		`INSERT INTO base.settings_log (lane, since, activity, aggregates, session_gap_ms, close_after_ms` + place + ` VALUES (0, 0, 'all', true, 1800000, 1, 't', 0, 0, 1)`,
 		fmt.Sprintf(`INSERT INTO base.order_items_log (customer_id, event, order_key, item, ordered_at, product_id, quantity, price, currency, order_value`+place+`
 			SELECT concat('customer-', toString(c)), 'purchase', toString(number), item, %s(cityHash64(c, o) %% 63072000), concat('p', toString(toUInt32(pow(cityHash64(c, o, item) %% 1000 / 1000, 2) * 500))),
 				1, 10, 'EUR', if(item = 1, 10 + cityHash64(c, o) %% 2000000 / 10000, 0), 't', c %% 12, number, 1

@@ -48,6 +48,7 @@ type Writer struct {
 	blocks blocks
 	// retrying counts the inserts whose last attempt has failed.
 	retrying atomic.Int64
+	outage   outage
 }
 
 // New returns a Writer on conn.
@@ -101,14 +102,11 @@ func (w *Writer) Insert(ctx context.Context, in batch.Insert) error {
 func (w *Writer) Retry(ctx context.Context, what string, attempt func(ctx context.Context) error) error {
 	policy := backoff.NewExponentialBackOff()
 	policy.InitialInterval, policy.MaxInterval = w.cfg.InitialInterval, w.cfg.MaxInterval
+	policy.MaxInterval = time.Duration(float64(policy.MaxInterval) / (1 + policy.RandomizationFactor)) // what chance adds included
+	policy.InitialInterval = min(policy.InitialInterval, policy.MaxInterval)
 	policy.MaxElapsedTime = 0 // for ever: giving up would lose rows or stop for good
 	policy.Reset()
 	failed := false
-	defer func() {
-		if failed {
-			w.retrying.Add(-1)
-		}
-	}()
 	err := backoff.RetryNotify(func() error {
 		err := attempt(ctx)
 		switch {
@@ -125,9 +123,18 @@ func (w *Writer) Retry(ctx context.Context, what string, attempt func(ctx contex
 		}
 		return err
 	}, backoff.WithContext(policy, ctx), func(err error, wait time.Duration) {
-		w.log.Warn("ClickHouse did not take it, will be tried again", zap.String("what", what),
-			zap.Int32("code", Code(err)), zap.Duration("wait", wait), zap.Error(err))
+		level := zap.DebugLevel
+		if w.outage.failed(Code(err), time.Now()) {
+			level = zap.WarnLevel
+		}
+		w.log.Log(level, "ClickHouse did not take it; it is tried again until it does", zap.String("what", what),
+			zap.Int32("code", Code(err)), zap.Duration("wait", wait), zap.Int("retrying_inserts", w.Retrying()), zap.Error(err))
 	})
+	if failed && w.retrying.Add(-1) == 0 {
+		if after := w.outage.over(time.Now()); err == nil {
+			w.log.Info("ClickHouse takes everything again", zap.Duration("after", after))
+		}
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
