@@ -26,6 +26,7 @@ const (
 func campaignKPIs() []KPI {
 	const group = "campaigns"
 	interval := [3]string{"difference_low", "difference", "difference_high"}
+	anytime := [3]string{"always_valid_low", "difference", "always_valid_high"} // as the verdict
 	return []KPI{
 		{
 			Name: "campaign-conversion", Title: "Conversion of campaigns", Group: group, View: "kpi_campaign_conversion",
@@ -37,24 +38,24 @@ func campaignKPIs() []KPI {
 		},
 		{
 			Name: "campaign-lift", Title: "Lift over the holdout", Group: group, View: "kpi_campaign_lift",
-			Meaning:   "Conversion rate of each variant less that of the holdout, with its 95 % interval (Newcombe), and all variants together. The sample-ratio test comes first: if chance would spread customers over the arms so unevenly less than once in 1,000 times, the assignment is broken and no lift is told. The verdict stays right however often one looks, and is corrected by Holm for the variants and segments.",
+			Meaning:   "Conversion rate of each variant less that of the holdout, with the 95 % interval that holds however often one looks, and all variants together. The columns difference_low and difference_high have that of one look (Newcombe). The sample-ratio test comes first: if chance would spread customers over the arms so unevenly less than once in 1,000 times, the assignment is broken and no lift is told. The verdict stays right however often one looks, and is corrected by Holm for the variants and segments.",
 			Numerator: "conversion rate of the customers given the variant", Denominator: "less that of the customers held out", Time: closedWindows, Unit: "difference of two shares",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_lift` + whereTarget + ` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
 			Params: targetParams,
 			layout: layout{
-				split: "campaign", interval: interval, points: []string{"difference", "minimum_detectable_effect"}, together: true,
-				hide: []string{"by", "converted", "holdout_converted", "ratio", "ratio_low", "ratio_high", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "p_value_holm", "sample_ratio_p"},
+				split: "campaign", interval: anytime, points: []string{"difference", "minimum_detectable_effect"}, together: true,
+				hide: []string{"by", "converted", "holdout_converted", "ratio", "ratio_low", "ratio_high", "always_valid_p", "always_valid_p_holm", "difference_low", "difference_high", "p_value", "p_value_holm", "sample_ratio_p"},
 			},
 		},
 		{
 			Name: "campaign-revenue", Title: "Revenue per assigned customer", Group: group, View: "kpi_campaign_revenue",
-			Meaning:   "Values of the conversions / customers assigned, zeros included, of each variant and of the holdout, with the 95 % interval of the difference (Welch). Money of another currency counts at the rate of the event's day; without a rate it has no value, and is counted as such.",
+			Meaning:   "Values of the conversions / customers assigned, zeros included, of each variant and of the holdout, with the 95 % interval of the difference that holds however often one looks. The columns difference_low and difference_high have that of one look (Welch). Money of another currency counts at the rate of the event's day; without a rate it has no value, and is counted as such.",
 			Numerator: "sum of the conversions' values", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: "money per customer",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_revenue` + whereTarget + ` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
 			Params: targetParams,
 			layout: layout{
-				split: "campaign", interval: interval, together: true,
-				hide: []string{"by", "buyers", "revenue", "revenue_per_buyer", "orders", "holdout_buyers", "holdout_revenue", "minimum_detectable_effect", "without_rate", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "sample_ratio_p"},
+				split: "campaign", interval: anytime, together: true,
+				hide: []string{"by", "buyers", "revenue", "revenue_per_buyer", "orders", "holdout_buyers", "holdout_revenue", "minimum_detectable_effect", "without_rate", "always_valid_p", "always_valid_p_holm", "difference_low", "difference_high", "p_value", "p_value_holm", "sample_ratio_p"},
 			},
 		},
 		{
@@ -78,13 +79,13 @@ func campaignKPIs() []KPI {
 		},
 		{
 			Name: "campaign-rise", Title: "Rise against before", Group: group, View: "kpi_campaign_rise",
-			Meaning:   "Goals with a baseline, such as the rise in sessions: what happened in the window less what happened in one as long before the assignment, per assigned customer, of each variant and of the holdout.",
+			Meaning:   "Goals with a baseline, such as the rise in sessions: what happened in the window less what happened in one as long before the assignment, per assigned customer, of each variant and of the holdout, with the 95 % interval of the difference that holds however often one looks.",
 			Numerator: "sum of the rises, falls taken off", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: "occurrences (or value) per customer",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_rise` + whereTarget + ` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
 			Params: targetParams,
 			layout: layout{
-				split: "campaign", interval: interval, together: true,
-				hide: []string{"by", "rise", "holdout_rise", "always_valid_p", "always_valid_p_holm", "always_valid_low", "always_valid_high", "p_value", "sample_ratio_p"},
+				split: "campaign", interval: anytime, together: true,
+				hide: []string{"by", "rise", "holdout_rise", "always_valid_p", "always_valid_p_holm", "difference_low", "difference_high", "p_value", "p_value_holm", "sample_ratio_p"},
 			},
 		},
 		{
