@@ -21,8 +21,8 @@ const (
     holdout: 30%
     variants: {a: 40%, b: 30%}
 `
-	planFirst  = followFirst + "campaigns:" + planWinback + "  - {name: old, audience: \"seen('purchase', '30d')\", variants: {a: 100%}}\n"
-	planSecond = followSecond + "campaigns:" + planWinback + `  - name: buyers
+	planFirst  = followFirstAlone + "campaigns:" + planWinback + "  - {name: old, audience: \"seen('purchase', '30d')\", variants: {a: 100%}}\n"
+	planSecond = followSecondAlone + "campaigns:" + planWinback + `  - name: buyers
     audience: count('purchase') >= 1
     holdout: 50%
     variants: {mail: 25%, push: 25%}

@@ -60,6 +60,7 @@ func TestDefinitionFollows(t *testing.T) {
 				r.stop(t)
 				w.settledLanes(3)
 				w.judgedUnder(messages, []followed{{two, cuts[0]}, {three, cuts[1]}}, last)
+				w.campaignsFollowed()
 			})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +23,16 @@ import (
 )
 
 // The definitions that follow each other below. What the later ones read, the states of the
-// earlier ones hold, but for promo, which is new and starts empty.
+// earlier ones hold, but for promo, which is new and starts empty. Of the campaigns one stays,
+// with a goal that changes, one changes its audience, its arms and a goal, one goes and comes back
+// with the rollback, and one is new.
 const (
 	followEvents = `events:
   purchase: {match: Order Completed, value: properties.total, key: properties.order_id}
 `
-	followFirst = "lapwing: 1\nname: shop\nversion: 1\n" + followEvents + `models:
+	followFirst      = followFirstAlone + followFirstCampaigns
+	followSecond     = followSecondAlone + followSecondCampaigns
+	followFirstAlone = "lapwing: 1\nname: shop\nversion: 1\n" + followEvents + `models:
   - name: value
     stages:
       - {stage: prospect, when: never('purchase')}
@@ -39,7 +44,32 @@ const (
 segments:
   - {name: spenders, when: "sum('purchase', '365d') >= 100"}
 `
-	followSecond = "lapwing: 1\nname: shop\nversion: 2\n" + followEvents + `  promo: {match: Order Completed, where: properties.total > 20}
+	followFirstCampaigns = `campaigns:
+  - name: winback
+    audience: "in_stage('value', 'at_risk') || idle('purchase', '15d')"
+    holdout: 20%
+    variants: {short: 40%, long: 40%}
+    every: 25d
+    goals:
+      - {name: bought, event: purchase, within: 60d, value: total}
+      - {name: first, event: purchase, within: 60d, value: first}
+      - {name: up, when: "seen('purchase', '30d')", within: 60d}
+      - {name: more, event: purchase, within: 40d, baseline: true}
+      - {name: again, event: purchase, within: 10d, value: total}
+  - name: buyers
+    audience: "count('purchase') >= 1"
+    variants: {a: 50%, b: 50%}
+    goals:
+      - {name: again, event: purchase, within: 100d, value: total}
+      - {name: soon, event: purchase, within: 50d, value: total}
+  - name: leaving
+    audience: "seen('purchase', '30d')"
+    holdout: 50%
+    variants: {a: 50%}
+    every: 40d
+    goals: [{name: spent, event: purchase, within: 20d, value: total, baseline: true}]
+`
+	followSecondAlone = "lapwing: 1\nname: shop\nversion: 2\n" + followEvents + `  promo: {match: Order Completed, where: properties.total > 20}
 models:
   - name: value
     stages:
@@ -52,6 +82,32 @@ models:
 segments:
   - {name: spenders, when: "sum('purchase', '365d') >= 60"}
   - {name: band, by: "sum('purchase', '90d') >= 40 ? 'high' : 'low'"}
+`
+	followSecondCampaigns = `campaigns:
+  - name: promoted
+    audience: in_stage('promo', 'some')
+    variants: {mail: 50%, push: 50%}
+    goals:
+      - {name: bought, event: promo, within: 90d}
+      - {name: gone, when: "in_stage('value', 'at_risk')", within: 90d}
+  - name: winback
+    audience: "in_stage('value', 'at_risk') || idle('purchase', '15d')"
+    holdout: 20%
+    variants: {short: 40%, long: 40%}
+    every: 25d
+    goals:
+      - {name: up, when: "seen('purchase', '30d')", within: 60d}
+      - {name: first, event: purchase, within: 60d, value: first}
+      - {name: more, event: purchase, within: 40d, baseline: true}
+      - {name: bought, event: purchase, within: 60d, value: total}
+      - {name: again, event: purchase, within: 15d, value: total}
+  - name: buyers
+    audience: "count('purchase') >= 2"
+    holdout: 30%
+    variants: {b: 70%}
+    goals:
+      - {name: soon, event: purchase, within: 50d, value: total}
+      - {name: again, event: purchase, within: 80d, value: total}
 `
 )
 
@@ -217,6 +273,42 @@ func (w *world) changesUnder(topic string) changes {
 		c.add(rec.CustomerID, rec.ID.String(), describeUnder(&rec))
 	}
 	return c
+}
+
+// campaignsFollowed checks that the history reached what definitions can do to campaigns:
+// go on, change, go, come back and begin. Else the comparison says nothing of it.
+func (w *world) campaignsFollowed() {
+	w.t.Helper()
+	told, open := map[string]int{}, map[string]bool{}
+	for _, topic := range []string{topics.Assignments, topics.Conversions} {
+		assigned := map[string]int64{} // by round: the version that assigned
+		for _, r := range slices.Concat(w.all(topics.Assignments), w.all(topic)) {
+			rec, err := record.DecodeRecord(r.Value)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			round := fmt.Sprint(rec.CustomerID, " ", rec.Campaign, " ", rec.Round)
+			if rec.Kind == record.Assignment {
+				assigned[round] = rec.DefinitionVersion
+			} else if assigned[round] < rec.DefinitionVersion {
+				open[rec.Name()] = true
+			}
+			told[fmt.Sprintf("v%d %s", rec.DefinitionVersion, rec.Name())]++
+		}
+	}
+	for _, want := range []string{
+		"v1 winback", "v2 winback", "v3 winback", "v1 buyers", "v2 buyers", "v1 leaving", "v3 leaving", "v2 promoted",
+		"v1 winback/again", "v2 winback/again", "v1 leaving/spent", "v3 leaving/spent", "v2 promoted/bought", "v2 promoted/gone",
+	} {
+		if told[want] == 0 {
+			w.t.Errorf("nothing is told of %s: %v", want, told)
+		}
+	}
+	for _, name := range []string{"winback/bought", "winback/first", "winback/up", "winback/more", "buyers/soon"} {
+		if !open[name] {
+			w.t.Errorf("no round that an earlier definition began converts in %s", name)
+		}
+	}
 }
 
 // settledLanes checks what a finished sweep leaves behind: one definition, by which every
