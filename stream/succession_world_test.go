@@ -204,7 +204,7 @@ func (w *world) judgedUnder(messages []message, follow []followed, until instant
 	}
 	everything := map[string]oracle.Held{}
 	for _, e := range w.def.Events {
-		everything[e.Name.Value] = oracle.Held{Newest: math.MaxInt, Values: true}
+		everything[e.Name.Value] = oracle.Held{Newest: math.MaxInt, Values: true, Money: true}
 	}
 	j, profiles := newJudgement(), map[string]string{}
 	for id, ms := range customers {

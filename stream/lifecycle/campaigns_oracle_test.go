@@ -56,14 +56,14 @@ func (s *sampler) campaign(d *sampleDefinition) {
 			goal += "when: " + strconv.Quote(s.condition(1))
 		case s.chance(50):
 			goal += "event: " + pick(s, s.amounts...) + ", value: total"
-			if !s.plain && s.chance(25) {
+			if s.chance(25) {
 				goal += ", baseline: true"
 			}
 		case s.chance(40):
 			goal += "event: " + pick(s, s.amounts...) + ", value: first"
 		default:
 			goal += "event: " + event
-			if !s.plain && s.chance(20) {
+			if s.chance(20) {
 				goal += ", baseline: true"
 			}
 		}

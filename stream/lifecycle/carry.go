@@ -201,6 +201,7 @@ func (ce *carriedEvent) series(e *eventDef, x *series, next *State) *series {
 		}
 	}
 	rows := x.rows[held*old.width:]
+	ce.loseOrders(e, x, rows, next.frontier)
 	if ce.same {
 		out.rows = rows
 	} else {
@@ -218,6 +219,27 @@ func (ce *carriedEvent) series(e *eventDef, x *series, next *State) *series {
 		out.rows = slices.Clone(out.rows[cut*e.width:])
 	}
 	return out
+}
+
+// loseOrders marks the orders whose values the windows of rounds to come reach and are not
+// held: a refund takes nothing off where nothing was counted. Rounds that are open had them:
+// the goals they go on with reach no further than the event before was kept.
+func (ce *carriedEvent) loseOrders(e *eventDef, x *series, rows []int64, frontier int64) {
+	if !e.needsKeys || x.keys == nil || x.keys.refunds == nil {
+		return
+	}
+	first := never // the instant from which values are held
+	if ce.old.needsValues && len(rows) > 0 {
+		first = rows[0]
+	}
+	orders := x.keys.refunds.orders
+	for i := range orders {
+		k := &orders[i]
+		reached := e.horizon == never || k.at > frontier-e.horizon
+		if k.applied && k.lost == 0 && reached && k.at < first {
+			k.lost = frontier + 1
+		}
+	}
 }
 
 // carryTexts gives x the texts that was knows, those seen last if it may have fewer; dropped

@@ -81,6 +81,7 @@ const (
 	flagRefunded
 	flagLate
 	flagForeign
+	flagLost
 )
 
 // The append functions take and give the bytes, as append does, so that a state is
@@ -326,7 +327,7 @@ func appendOrders(b []byte, orders []keyEntry, clock int64) []byte {
 	for i := range orders {
 		k := &orders[i]
 		b = appendHash(b, k.hash)
-		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded)|flag(k.late > 0, flagLate)|flag(k.foreign, flagForeign))
+		b = append(b, flag(k.full, flagFull)|flag(k.applied, flagApplied)|flag(k.refunded != 0, flagRefunded)|flag(k.late > 0, flagLate)|flag(k.foreign, flagForeign)|flag(k.lost != 0, flagLost))
 		b = appendInt(b, clock-k.at)
 		b = appendUint(b, optional(int64(k.value)))
 		if k.refunded != 0 {
@@ -334,6 +335,9 @@ func appendOrders(b []byte, orders []keyEntry, clock int64) []byte {
 		}
 		if k.late > 0 {
 			b = appendUint(b, uint64(k.late))
+		}
+		if k.lost != 0 {
+			b = appendInt(b, clock-k.lost)
 		}
 	}
 	return b

@@ -289,6 +289,9 @@ func (d *decoder) orders() []keyEntry {
 		if flags&flagLate != 0 {
 			k.late = int64(d.uint())
 		}
+		if flags&flagLost != 0 {
+			k.lost = d.clock - d.int()
+		}
 	}
 	return orders
 }

@@ -95,7 +95,6 @@ type sampler struct {
 	models  []sampleItem
 	named   []string // segments that in_segment may name
 	reached []string // conditions on campaigns defined so far
-	plain   bool     // no goals that look at a window before their own
 	start   instant.Instant
 	bias    int // a kind of message that is frequent
 }

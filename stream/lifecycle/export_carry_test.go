@@ -10,6 +10,7 @@ type Kept struct {
 	Newest     int
 	Within     time.Duration // 0: of all time
 	Values     bool
+	Money      bool // whether it is of another currency
 	Properties []string
 	Texts      []string                        // properties whose texts are known
 	Counts     map[time.Duration]time.Duration // by residue
@@ -19,7 +20,7 @@ type Kept struct {
 func (m *Model) Kept() []Kept {
 	var all []Kept
 	for _, e := range m.events {
-		k := Kept{Event: e.name, Newest: e.keep, Values: e.needsValues, Counts: map[time.Duration]time.Duration{}}
+		k := Kept{Event: e.name, Newest: e.keep, Values: e.needsValues, Money: e.moneyAt > 0, Counts: map[time.Duration]time.Duration{}}
 		if e.horizon != never {
 			k.Within = time.Duration(e.horizon) * time.Millisecond
 		}

@@ -166,7 +166,7 @@ func (st *step) refund(r *refundInput, dirty *bitset) {
 	if after := entry.net(); e.pursued && entry.applied && !entry.foreign && before != noNumber && after != noNumber && before != after {
 		dirty.set(e.bit)
 		news := &st.out.scratch.news
-		news.corrections = append(news.corrections, correction{event: e.index, at: entry.at, applied: entry.at + entry.late, before: before, after: after})
+		news.corrections = append(news.corrections, correction{event: e.index, at: entry.at, applied: entry.at + entry.late, lost: entry.lost, before: before, after: after})
 	}
 	if !entry.applied || !e.needsValues {
 		return

@@ -202,6 +202,7 @@ func (t *turn) countCorrections(rd *round, p *progress, g *goalDef) {
 		case g.inside(rd, x.at):
 			p.outcome.net.add(x.after)
 			p.outcome.net.sub(x.before)
+		case x.lost != 0 && rd.at >= x.lost-1: // the window before had nothing of it
 		case g.baseline && x.at > rd.at-g.within && x.at <= rd.at:
 			p.outcome.net.sub(x.after)
 			p.outcome.net.add(x.before)

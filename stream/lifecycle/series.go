@@ -76,6 +76,10 @@ type keyEntry struct {
 	applied  bool            // the occurrence has been folded in (not merely held)
 	foreign  bool            // money of another currency: no total has it
 	late     int64           // how far behind the greatest instant applied it was then
+	// lost is a millisecond after the instant at which a definition followed that reads
+	// values further back than this one's was held: rounds that begin from then on do not
+	// have it in the window before them. 0: it is held.
+	lost int64
 }
 
 // net is the entry's value less its refunds.

@@ -26,6 +26,7 @@ type correction struct {
 	event         int
 	at            int64 // of the occurrence
 	applied       int64 // the greatest instant applied when it was
+	lost          int64 // of its key
 	before, after decimal.Decimal
 }
 

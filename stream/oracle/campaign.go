@@ -132,6 +132,9 @@ func (v view) campaign(c *campaign) {
 		}
 		for g, when := range c.whens {
 			r.goals[g].holds = when != nil && v.scope().eval(when).holds()
+			if goal := &c.def.Goals[g]; goal.Baseline {
+				r.goals[g].before = v.before(goal, &r, &r.goals[g])
+			}
 		}
 		m.rounds = append(m.rounds, r)
 		*v.told = append(*v.told, told{c, len(m.rounds) - 1, -1})
@@ -209,13 +212,10 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 		p.converted = p.holds && !held && inside(v.now) && (v.message == nil || inside(v.message.message.At))
 		return p.converted
 	}
-	var within, before []occurrence
+	var within []occurrence
 	for _, occ := range v.history.occurrences[def.Event.Value] {
-		switch {
-		case inside(occ.at):
+		if inside(occ.at) {
 			within = append(within, occ)
-		case def.Baseline && r.at.Add(-def.Within) < occ.at && occ.at <= r.at:
-			before = append(before, occ)
 		}
 	}
 	if def.Value != definition.TotalValue && !def.Baseline {
@@ -230,17 +230,21 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 	}
 	grew := false
 	if v.now <= closes { // a late event after its close changes nothing
+		var before []*Message
+		if def.Baseline {
+			before = v.before(def, r, p)
+		}
 		grew = len(within) > len(p.within) || len(before) > len(p.before)
-		p.within, p.before, p.unpriced = messagesOf(within), messagesOf(before), 0
+		p.within, p.before, p.unpriced = messagesOf(within), before, 0
 		for _, occ := range within {
 			if def.Value == definition.TotalValue && occ.worth != nil && v.oracle.isForeign(occ.message) {
 				p.unpriced++
 			}
 		}
 	}
-	value := v.worth(def, p.within)
+	value := v.worth(def, p.within, false)
 	if def.Baseline {
-		value.Sub(value, v.worth(def, p.before))
+		value.Sub(value, v.worth(def, p.before, true))
 	}
 	value = round(value) // nil if it is too large to be a number
 	same := value == nil && p.value == nil || value != nil && p.value != nil && value.Cmp(p.value) == 0
@@ -264,16 +268,28 @@ func (v view) goal(c *campaign, r *assigned, g int) bool {
 	return true
 }
 
+// before are those whose occurrences the window before the assignment has: who is in it
+// stays in it, and of the others those come to it that are known when they are looked at.
+func (v view) before(def *definition.Goal, r *assigned, p *progress) (messages []*Message) {
+	for _, occ := range v.history.occurrences[def.Event.Value] {
+		unknown := occ.lost || def.Value == definition.TotalValue && occ.amount == nil && occ.worth != nil
+		if r.at.Add(-def.Within) < occ.at && occ.at <= r.at && (!unknown || slices.Contains(p.before, occ.message)) {
+			messages = append(messages, occ.message)
+		}
+	}
+	return messages
+}
+
 // worth is the sum of the values of these occurrences of a goal's event as they now
 // stand, or how many there are.
-func (v view) worth(def *definition.Goal, messages []*Message) *big.Rat {
+func (v view) worth(def *definition.Goal, messages []*Message, before bool) *big.Rat {
 	total := new(big.Rat)
 	for _, occ := range v.history.occurrences[def.Event.Value] {
 		switch {
 		case !slices.Contains(messages, occ.message):
 		case def.Value != definition.TotalValue:
 			total.Add(total, big.NewRat(1, 1))
-		case occ.worth != nil && !v.oracle.isForeign(occ.message):
+		case occ.worth != nil && (before && occ.own || !v.oracle.isForeign(occ.message)):
 			total.Add(total, occ.worth)
 		}
 	}

@@ -43,6 +43,7 @@ type occurrence struct {
 	properties map[string]bool        // those still known; nil: all
 	texts      map[string]bool        // those that make the text of their value known; nil: all
 	counted    map[time.Duration]bool // with a resolution
+	own        bool                   // the currency is not known: a window before an assignment takes it for the definition's
 }
 
 // refund takes an amount, or all of it, off the occurrence with its key.

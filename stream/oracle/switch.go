@@ -29,6 +29,7 @@ type Held struct {
 	Newest     int           // so many of the newest
 	Within     time.Duration // of the instants before the greatest one applied; 0: of all time
 	Values     bool
+	Money      bool // whether a value is money of another currency
 	Properties []string
 	Texts      []string // properties of which the texts are known, as many as the limit says
 	// Counts are, with a resolution, the windows by what they have beyond whole hours, and
@@ -208,6 +209,7 @@ func (l *life) lose(messages []applied, event string, held Held) {
 		if !held.Values {
 			occ.amount = nil
 		}
+		occ.own = occ.own || !held.Money
 		a.occurrences[event] = occ.withOnly(held.Properties).withTexts(held.Texts, known)
 	}
 	for n, i := range kept {
