@@ -378,6 +378,9 @@ func (c *Carrier) carryRules(next, s *State) map[*rule]string {
 		} else {
 			was := &s.rules[cr.old]
 			mb.stage, mb.since, mb.sequence, mb.by = was.stage, was.since, was.sequence, was.by
+			if old := c.from.rules[cr.old].campaign; old != nil && !old.again(was) {
+				mb.stage = noStage // nobody has looked since whether the audience holds
+			}
 			if r.model && was.stage != noStage {
 				if mb.stage = cr.stages[was.stage]; mb.stage == noStage {
 					if former == nil {

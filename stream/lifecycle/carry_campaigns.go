@@ -126,7 +126,7 @@ func (m *Model) standingCampaigns(s *State) []CampaignStanding {
 	var out []CampaignStanding
 	for k, i := range m.campaigns {
 		mb := &s.rules[i]
-		is := CampaignStanding{Campaign: m.rules[i].name, In: mb.stage == inSegment, Sequence: mb.sequence, rule: &m.rules[i]}
+		is := CampaignStanding{Campaign: m.rules[i].name, In: mb.stage == inSegment && m.rules[i].campaign.again(mb), Sequence: mb.sequence, rule: &m.rules[i]}
 		if k < len(s.campaigns) {
 			is.enrolment = s.campaigns[k].clone()
 		}

@@ -110,6 +110,18 @@ func TestCampaignsUnderAnotherDefinition(t *testing.T) {
 			"2026-01-09 c/again#1 round 2 b event in [{value buyer}]", "2026-01-10 c/spent#1 round 1 b 1 deadline in [{value buyer}]",
 			"2026-01-12 c assigned #3 round 3 b event", "2026-01-13 c/back#2 round 3 b event in [{value buyer}]", "2026-01-17 c/spent#2 round 2 b 3 deadline in [{value buyer}]",
 		}},
+		{"who was assigned once is assigned again when there are rounds, if the audience holds then", []change{
+			{base + strings.Replace(carryCampaign, "every: 3d, ", "", 1), []string{order(1, 5), page(4), order(5, 1)}},
+			{base + carryCampaign, nil},
+		}, []string{
+			"2026-01-01 c assigned #1 round 1 b event", "2026-01-04 c/back#1 round 1 b event in [{value buyer}]",
+			"2026-01-05 c assigned #2 round 2 b definition", "2026-01-10 c/spent#1 round 1 b 1 deadline in [{value buyer}]",
+		}},
+		{"while another system assigns nobody is in an audience; who is in it when there is one again comes into it", []change{
+			{base + carryCampaign, []string{order(1, 5)}},
+			{base + "campaigns:\n  - {name: c, assigned: {match: Campaign Assigned}}\n", []string{order(4, 1), page(5)}},
+			{base + carryCampaign, nil},
+		}, []string{"2026-01-01 c assigned #1 round 1 b event", "2026-01-05 c assigned #2 round 2 b definition"}},
 		{"who is in the audience when a campaign becomes active is assigned then", []change{{base, []string{order(1, 5), page(2)}}, {base + carryCampaign, nil}}, []string{
 			"2026-01-02 c assigned #1 round 1 b definition",
 		}},

@@ -72,7 +72,7 @@ func (t *turn) play() (changed bool) {
 	}
 	comes, by := false, (*assignedInput)(nil)
 	if c.assigned != nil {
-		audience = never
+		audience, t.mb.stage = never, noStage // nobody is in an audience, whatever the definition before had
 		by = t.assignment()
 		comes = by != nil
 	} else if audience <= ev.now || c.reads.meets(&t.dirty) {

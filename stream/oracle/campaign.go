@@ -147,6 +147,9 @@ func (v view) campaign(c *campaign) {
 func (v view) assigns(c *campaign, m *membership) bool {
 	o, def := v.oracle, c.def
 	m.looked = false
+	if def.Assigned != nil {
+		m.in = false // there is no audience to be in
+	}
 	switch {
 	case def.Start != instant.None && v.now < def.Start, def.End != instant.None && v.now >= def.End,
 		len(m.rounds) > 0 && def.Every == 0, def.Max > 0 && int64(len(m.rounds)) >= def.Max:
@@ -337,7 +340,8 @@ func campaignsUnder(from, to *Oracle, all map[string]membership) map[string]memb
 		}
 		was := slices.IndexFunc(from.def.Campaigns, func(c definition.Campaign) bool { return c.Name.Value == is.Name.Value })
 		m = m.clone()
-		if was < 0 {
+		// Of whom nothing more could come nobody knows whether the audience held.
+		if was < 0 || !again(&from.def.Campaigns[was], m) {
 			m.in = false
 		}
 		for i := range m.rounds {
@@ -358,6 +362,12 @@ func campaignsUnder(from, to *Oracle, all map[string]membership) map[string]memb
 		out[is.Name.Value] = m
 	}
 	return out
+}
+
+// again reports whether a customer may be assigned once more, whenever that is.
+func again(c *definition.Campaign, m membership) bool {
+	n := int64(len(m.rounds))
+	return n == 0 || c.Every > 0 && (c.Max == 0 || n < c.Max)
 }
 
 // goalMeans is everything by which a goal is told from others of its campaign.
