@@ -54,6 +54,9 @@ runs now: stream.from: {prefix: lapwing., group: lapwing, generation: 1}.
 Between 1 and 3 the next generation may also run as a service, with several processes:
 lapwing run -c next.yaml follows the live one, and is live itself after the switch.
 
+Campaigns are not compared: a generation that is not live assigns nobody. At the switch
+it takes over who was assigned, and assigns whoever is in an audience only there.
+
 The switch waits for the last of what the live generation has read, tells every change
 after it, none twice, and, with cause definition, where the two differ. It may be
 interrupted and repeated. Exit code 1 means that it is not possible now; 4, with
