@@ -84,6 +84,10 @@ func Groups() []string {
 	return all
 }
 
+// closedPeriod is a column that tells of a row's period whether it has ended, for views
+// that do not tell it.
+const closedPeriod = `, CAST(period NOT IN (SELECT period FROM {{db}}.kpi_periods WHERE grain = @grain AND NOT closed) AS Bool) AS closed`
+
 const whereGrain = ` WHERE grain = @grain AND (@model = '' OR model = @model)`
 
 // Catalogue is every KPI, in the order in which they are read best.
@@ -105,7 +109,7 @@ func dataKPIs() []KPI {
 			Name: "flow-by-hour", Title: "Flow between stages by hour", Group: aboutData, View: "kpi_flow_by_hour",
 			Meaning:   "Stage changes from one stage to another per hour of the last weeks: those of cause event and deadline, and beside them the others.",
 			Numerator: "changes from one stage to another by an event or a deadline", Time: "in the hour", Unit: "changes",
-			Query:  `SELECT model, hour, from_stage, to_stage, changes, others FROM {{db}}.kpi_flow_by_hour WHERE @grain != '' AND (@model = '' OR model = @model)` + lastHours + ` ORDER BY model, hour, from_stage NULLS FIRST, to_stage NULLS LAST`,
+			Query:  `SELECT model, hour, from_stage, to_stage, changes, others FROM {{db}}.kpi_flow_by_hour WHERE (@model = '' OR model = @model)` + lastHours + ` ORDER BY model, hour, from_stage NULLS FIRST, to_stage NULLS LAST`,
 			Params: hours,
 			layout: layout{split: "model"},
 		},
@@ -113,7 +117,7 @@ func dataKPIs() []KPI {
 			Name: "events-by-hour", Title: "Events by hour", Group: aboutData, View: "kpi_events_by_hour",
 			Meaning:   "Occurrences of each event and the sum of their values per hour of the last weeks, by the stage held just before; rows without a model are of all customers.",
 			Numerator: "occurrences of the event", Time: "in the hour", Unit: "occurrences",
-			Query:  `SELECT event, model, hour, stage, occurrences, value, currency FROM {{db}}.kpi_events_by_hour WHERE @grain != '' AND (@model = '' OR model = @model)` + lastHours + ` ORDER BY event, model, hour, stage`,
+			Query:  `SELECT event, model, hour, stage, occurrences, value, currency FROM {{db}}.kpi_events_by_hour WHERE (@model = '' OR model = @model)` + lastHours + ` ORDER BY event, model, hour, stage`,
 			Params: hours,
 			layout: layout{split: "event"},
 		},

@@ -63,7 +63,7 @@ func doing(name, title, group, of, standard, who string) KPI {
 		Meaning:     "Distinct customers who " + who + ", by the stage just before the session, and their share of the customers of that stage who did anything in the period that the definition counts.",
 		Numerator:   "distinct customers with the event",
 		Denominator: "distinct customers with any event of the definition", Time: "in the period", Unit: "customers; share of customers",
-		Query: `SELECT model, period, stage, customers, occurrences, seen, customer_rate FROM {{db}}.kpi_event_customers(event = @event)` + whereGrain + whereStage +
+		Query: `SELECT model, period, stage, customers, occurrences, seen, customer_rate` + closedPeriod + ` FROM {{db}}.kpi_event_customers(event = @event)` + whereGrain + whereStage +
 			` ORDER BY model, period, stage`,
 		Params: []Param{event("event", standard, "what they did"), stage(of)},
 		layout: layout{split: "model", bars: []string{"customers"}},
@@ -77,7 +77,7 @@ func following(name, title, group, of, first, then, within, meaning string) KPI 
 		Meaning:     meaning + " Only occurrences whose days have passed are in the rate; closed says how many.",
 		Numerator:   "of those, occurrences with the second event after them, within the days",
 		Denominator: "occurrences of the first event whose days have passed", Time: "by the period of the first event; days of 24 hours", Unit: "share of occurrences; median in days",
-		Query:  `SELECT period, occurrences, closed AS with_window_closed, followed, followed_rate, median_days FROM {{db}}.kpi_followed(first = @first, then = @then, days = @days) WHERE grain = @grain ORDER BY period`,
+		Query:  `SELECT period, occurrences, k.closed AS with_window_closed, followed, followed_rate, median_days` + closedPeriod + ` FROM {{db}}.kpi_followed(first = @first, then = @then, days = @days) AS k WHERE grain = @grain ORDER BY period`,
 		Params: []Param{event("first", first, "the event that begins"), event("then", then, "the event that is waited for"), days(within, "how long it is waited for")},
 		layout: layout{bars: []string{"followed_rate"}},
 	}
@@ -140,7 +140,7 @@ func commerceKPIs() []KPI {
 			Meaning:     "Carts left alone for rest_minutes, and what became of them: recovered by an order less than forgotten_days after the last product was put in, through the channel of the last click in between (none: without one), lost, or still open.",
 			Numerator:   "carts with the outcome and channel",
 			Denominator: "carts abandoned in the period", Time: "by the period in which they were abandoned", Unit: "share of carts",
-			Query: `SELECT period, outcome, channel, carts, abandoned, share FROM {{db}}.kpi_carts(add = @add, order = @order, clicks = @clicks, rest_minutes = @rest_minutes, forgotten_days = @forgotten_days)` +
+			Query: `SELECT period, outcome, channel, carts, abandoned, share` + closedPeriod + ` FROM {{db}}.kpi_carts(add = @add, order = @order, clicks = @clicks, rest_minutes = @rest_minutes, forgotten_days = @forgotten_days)` +
 				` WHERE grain = @grain ORDER BY period, outcome DESC, channel`,
 			Params: []Param{
 				event("add", "cart_add", "a product is put into the cart"), event("order", "purchase", "the order"),
@@ -154,7 +154,7 @@ func commerceKPIs() []KPI {
 			Name: "visits-without-order", Title: "Visits with a view but no order", Group: group, View: "kpi_visits_without_order", Activity: activityReferenced,
 			Meaning:   "Sessions in which a product was looked at and nothing was ordered / sessions in which a product was looked at.",
 			Numerator: "of those, sessions without an order", Denominator: "sessions with at least one view", Time: "by the period of the first view or order", Unit: "share of sessions",
-			Query:  `SELECT period, platform, visits, without_order, without_order_rate FROM {{db}}.kpi_visits_without_order(view = @view, order = @order) WHERE grain = @grain ORDER BY period, platform`,
+			Query:  `SELECT period, platform, visits, without_order, without_order_rate` + closedPeriod + ` FROM {{db}}.kpi_visits_without_order(view = @view, order = @order) WHERE grain = @grain ORDER BY period, platform`,
 			Params: []Param{event("view", "product_view", "what is looked at"), event("order", "purchase", "the order")},
 			layout: layout{bars: []string{"without_order_rate"}},
 		},
@@ -183,7 +183,7 @@ func travelKPIs() []KPI {
 			Name: "engagement", Title: "Engagement: time on site and pages seen", Group: group, Stage: "inactive", View: "kpi_engagement", Activity: activityAll,
 			Meaning:   "Sessions begun by customers of the stage: mean time from the first to the last message, and mean number of pages.",
 			Numerator: "time from the first to the last message; pages and screens", Denominator: "sessions begun by the stage", Time: "by the period in which the sessions began", Unit: "minutes, pages per session",
-			Query:  `SELECT model, period, stage, sessions, customers, minutes_per_session, pages_per_session, messages_per_session FROM {{db}}.kpi_engagement` + whereGrain + whereStage + ` ORDER BY model, period, stage`,
+			Query:  `SELECT model, period, stage, sessions, customers, minutes_per_session, pages_per_session, messages_per_session` + closedPeriod + ` FROM {{db}}.kpi_engagement` + whereGrain + whereStage + ` ORDER BY model, period, stage`,
 			Params: []Param{stage("inactive")},
 			layout: layout{split: "model", bars: []string{"minutes_per_session"}},
 		},
@@ -193,7 +193,7 @@ func travelKPIs() []KPI {
 			Meaning:     "Customers to whom a campaign's message was delivered: how many opened it themselves, for how many only a machine did, how many clicked, and how many of those who opened it booked within the days after.",
 			Numerator:   "customers who opened it themselves; of those, customers who booked",
 			Denominator: "customers to whom it was delivered; customers who opened it", Time: "by the period of the delivery; days of 24 hours after the open", Unit: "share of customers",
-			Query: `SELECT model, period, campaign, channel, stage, delivered, opened_by_people, opened_by_machines, clicked_by_people, ordered_after_open, open_rate, click_rate, order_rate FROM {{db}}.kpi_messages(order = @order, days = @days)` +
+			Query: `SELECT model, period, campaign, channel, stage, delivered, opened_by_people, opened_by_machines, clicked_by_people, ordered_after_open, open_rate, click_rate, order_rate` + closedPeriod + ` FROM {{db}}.kpi_messages(order = @order, days = @days)` +
 				whereGrain + whereStage + ` ORDER BY model, period, campaign, channel, stage`,
 			Params: []Param{event("order", "booking", "the order"), days("14", "how long after the open an order counts"), stage("lapsing")},
 			layout: layout{split: "model", bars: []string{"open_rate", "order_rate"}, hide: []string{"click_rate"}},
@@ -205,7 +205,7 @@ func travelKPIs() []KPI {
 			Name: "browse-to-booking", Title: "From first browse to booking", Group: group, Stage: "loyal", View: "kpi_time_to_order", Activity: activityReferenced,
 			Meaning:   "Time from the first browse since the booking before (or ever) to the booking: median and mean. Bookings without a browse are counted, and have no time.",
 			Numerator: "time from the first browse to the booking", Denominator: "bookings after a browse (mean)", Time: "by the period of the booking", Unit: "days of 24 hours",
-			Query:  `SELECT period, orders, after_event, median_days, mean_days FROM {{db}}.kpi_time_to_order(event = @event, order = @order) WHERE grain = @grain ORDER BY period`,
+			Query:  `SELECT period, orders, after_event, median_days, mean_days` + closedPeriod + ` FROM {{db}}.kpi_time_to_order(event = @event, order = @order) WHERE grain = @grain ORDER BY period`,
 			Params: []Param{event("event", "browse", "what looking around is"), event("order", "booking", "the booking")},
 			layout: layout{bars: []string{"median_days"}},
 		},
@@ -257,7 +257,7 @@ func onboardingKPIs() []KPI {
 			Meaning:     meaning + " By the period of the first start; only customers whose days have passed are in the rates.",
 			Numerator:   "of those, customers with the events within the days after the start",
 			Denominator: "customers who started whose days have passed", Time: "by the period of the first start; days of 24 hours", Unit: "share of customers",
-			Query: `SELECT period, customers, closed AS with_window_closed, used_any, used_all, used_any_rate, used_all_rate, mean_share FROM {{db}}.kpi_onboarding(start = @start, events = @events, days = @days)` +
+			Query: `SELECT period, customers, k.closed AS with_window_closed, used_any, used_all, used_any_rate, used_all_rate, mean_share` + closedPeriod + ` FROM {{db}}.kpi_onboarding(start = @start, events = @events, days = @days) AS k` +
 				` WHERE grain = @grain ORDER BY period`,
 			Params: []Param{event("start", "trial_started", "what begins the first week"), {Name: "events", Default: standard, Event: true, Meaning: "events separated by commas"}, days("7", "length of the window")},
 			layout: layout{bars: []string{"used_all_rate"}},
@@ -278,7 +278,7 @@ func growthKPIs() []KPI {
 			Meaning:     "Invitations sent and accepted, customers who joined by one, and how many of those bought within the days after joining.",
 			Numerator:   "of those, customers with an order within the days after joining",
 			Denominator: "customers who joined by an invitation whose days have passed", Time: "by the period of each event; days of 24 hours after joining", Unit: "share of customers",
-			Query: `SELECT period, invitations, inviters, accepted_invitations, advocates, joiners, closed AS with_window_closed, bought, bought_rate FROM {{db}}.kpi_invitations(sent = @sent, accepted = @accepted, joined = @joined, order = @order, days = @days)` +
+			Query: `SELECT period, invitations, inviters, accepted_invitations, advocates, joiners, k.closed AS with_window_closed, bought, bought_rate` + closedPeriod + ` FROM {{db}}.kpi_invitations(sent = @sent, accepted = @accepted, joined = @joined, order = @order, days = @days) AS k` +
 				` WHERE grain = @grain ORDER BY period`,
 			Params: []Param{
 				event("sent", "invite_sent", "an invitation is sent"), event("accepted", "invite_accepted", "of the one who invited: it was accepted"),

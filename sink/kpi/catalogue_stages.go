@@ -26,7 +26,7 @@ func stageKPIs() []KPI {
 			Name: "stage-moves", Title: "From stage at the start to stage at the end", Group: everyModel, View: "kpi_stage_moves",
 			Meaning:   "Customers by the stage they were in at the start of the period and at its end, those who stayed included: the links of a flow diagram. Every customer is in one row of a period.",
 			Numerator: "customers with these two stages", Time: "from the start of the period to its end", Unit: "customers",
-			Query: `SELECT m.model AS model, m.period AS period, m.from_stage AS from_stage, m.to_stage AS to_stage, m.customers AS customers FROM {{db}}.kpi_stage_moves AS m` +
+			Query: `SELECT m.model AS model, m.period AS period, m.from_stage AS from_stage, m.to_stage AS to_stage, m.customers AS customers` + closedPeriod + ` FROM {{db}}.kpi_stage_moves AS m` +
 				` WHERE m.grain = @grain AND (@model = '' OR m.model = @model) ORDER BY model, from_stage NULLS FIRST, to_stage NULLS LAST, period`,
 			layout: layout{split: "model", group: []string{"from_stage", "to_stage"}, down: "period", value: "customers"},
 		},
@@ -50,7 +50,7 @@ func stageKPIs() []KPI {
 			Name: "time-in-stage", Title: "Median time in stage", Group: everyModel, View: "kpi_time_in_stage",
 			Meaning:   "Kaplan-Meier median of the stays that began in the period by an event or a deadline, in days of 24 hours; stays that last are censored at the clock.",
 			Numerator: "median length of the stays", Time: "stays that began in the period", Unit: "days of 24 hours",
-			Query: `SELECT t.model AS model, t.period AS period, t.stage AS stage, s.position AS position, spells, ended, open, cut, median_days, median, begun_by_late_event, begun_by_identity, begun_by_definition` +
+			Query: `SELECT t.model AS model, t.period AS period, t.stage AS stage, s.position AS position, spells, ended, open, cut, median_days, median, begun_by_late_event, begun_by_identity, begun_by_definition` + closedPeriod +
 				` FROM {{db}}.kpi_time_in_stage AS t LEFT JOIN {{db}}.model_stages AS s ON s.model = t.model AND s.stage = t.stage` +
 				` WHERE grain = @grain AND (@model = '' OR t.model = @model) ORDER BY model, period, position, stage`,
 			layout: layout{split: "model", down: "period", across: "stage", value: "median", order: "position"},

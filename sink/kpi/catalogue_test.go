@@ -209,6 +209,7 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen, views := map[string]bool{}, map[string]bool{}
+	open := map[string]bool{}
 	for _, k := range kpi.Catalogue() {
 		full := full
 		if strings.HasPrefix(k.View, "kpi_campaign") || k.Group == "campaigns" {
@@ -235,6 +236,9 @@ func TestCatalogue(t *testing.T) {
 				if d == full && len(r.Rows) == 0 {
 					t.Errorf("%s over a history by %q has no row", k.Name, grain)
 				}
+				for grain, any := range periodsClosed(t, d, k, r) {
+					open[grain] = open[grain] || any
+				}
 				for _, f := range []kpi.Format{kpi.FormatTable, kpi.FormatJSON, kpi.FormatCSV} {
 					if err := kpi.Render(&bytes.Buffer{}, r, f); err != nil {
 						t.Errorf("%s over %s as %s: %v", k.Name, d.Name, f, err)
@@ -244,6 +248,9 @@ func TestCatalogue(t *testing.T) {
 		}
 		views[k.View] = true
 	}
+	if !open["day"] || !open["month"] {
+		t.Errorf("periods that still run were seen by %v, want by day and by month", open)
+	}
 	k, _ := kpi.Find("population")
 	r, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Model: "value' OR '1'='1"})
 	if err != nil || len(r.Rows) != 0 {
@@ -252,4 +259,37 @@ func TestCatalogue(t *testing.T) {
 	if _, err := kpi.Run(ctx, full.Conn, k, kpi.Options{Database: full.Name, Grain: "year"}); err == nil {
 		t.Error("grain year was taken")
 	}
+}
+
+// periodsClosed: of each row that is of a period the result says whether the clock has
+// passed its end. It returns whether any still runs, by the length of the periods.
+func periodsClosed(t *testing.T, d *sinktest.Database, k kpi.KPI, r *kpi.Result) map[string]bool {
+	t.Helper()
+	column := func(name string) int {
+		return slices.IndexFunc(r.Columns, func(c kpi.Column) bool { return c.Name == name })
+	}
+	period, closed := column("period"), column("closed")
+	if period < 0 {
+		return nil
+	}
+	if closed < 0 || r.Columns[closed].Type != "Bool" {
+		t.Errorf("%s does not say whether its periods have ended", k.Name)
+		return nil
+	}
+	var clock time.Time
+	if len(r.Rows) > 0 {
+		if err := d.Conn.QueryRow(context.Background(), "SELECT assumeNotNull(clock) FROM "+d.Name+".kpi_clock").Scan(&clock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := map[string]bool{}
+	for _, row := range r.Rows {
+		at, _ := row[period].(time.Time)
+		end := map[string]time.Time{"day": at.AddDate(0, 0, 1), "week": at.AddDate(0, 0, 7), "month": at.AddDate(0, 1, 0)}[r.Options.Grain]
+		if want := !end.After(clock); row[closed] != want {
+			t.Errorf("%s by %s over %s: closed is %v in the period %s, want %t at the clock %s", k.Name, r.Options.Grain, d.Name, row[closed], at.Format(time.DateOnly), want, clock)
+		}
+		open[r.Options.Grain] = open[r.Options.Grain] || row[closed] == false
+	}
+	return open
 }
