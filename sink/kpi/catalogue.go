@@ -34,9 +34,18 @@ type KPI struct {
 	By   string // the length of the periods that it is meant for; empty: month
 	// Activity is what of activity the view needs: all or referenced; empty: nothing.
 	Activity string
+	// Needs is the key of a campaign or goal without which there is nothing to show; empty:
+	// none.
+	Needs string
 	// layout is how the table format shows the rows.
 	layout layout
 }
+
+// The keys of Needs.
+const (
+	keyBaseline = "baseline"
+	keyJourney  = "journey"
+)
 
 // Param is something that the query leaves open, such as the name of an event.
 type Param struct {

@@ -78,7 +78,7 @@ func campaignKPIs() []KPI {
 			},
 		},
 		{
-			Name: "campaign-rise", Title: "Rise against before", Group: group, View: "kpi_campaign_rise",
+			Name: "campaign-rise", Title: "Rise against before", Group: group, View: "kpi_campaign_rise", Needs: keyBaseline,
 			Meaning:   "Goals with a baseline, such as the rise in sessions: what happened in the window less what happened in one as long before the assignment, per assigned customer, of each variant and of the holdout, with the 95 % interval of the difference that holds however often one looks.",
 			Numerator: "sum of the rises, falls taken off", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: "occurrences (or value) per customer",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_rise` + whereTarget + ` ORDER BY campaign, goal, model, target, variant NULLS LAST`,
@@ -97,7 +97,7 @@ func campaignKPIs() []KPI {
 			layout: layout{split: "campaign", hide: []string{"holdout", "position"}, bars: []string{"share"}, holdout: true},
 		},
 		{
-			Name: "campaign-journeys", Title: "Journeys", Group: group, View: "kpi_campaign_journey", Activity: "referenced",
+			Name: "campaign-journeys", Title: "Journeys", Group: group, View: "kpi_campaign_journey", Needs: keyJourney, Activity: "referenced",
 			Meaning:   "For each step of a journey, which is a campaign: customers targeted, reached, who opened, clicked and converted, all variants together, beside the holdout's rate.",
 			Numerator: "of those, customers with at least one conversion", Denominator: "customers assigned to the step whose window has closed", Time: closedWindows, Unit: "share of customers",
 			Query:  `SELECT * FROM {{db}}.kpi_campaign_journey` + whereCampaign + ` ORDER BY journey, position, goal`,

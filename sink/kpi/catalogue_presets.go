@@ -227,7 +227,7 @@ func financeKPIs() []KPI {
 // targetedRise is a KPI of a campaign's goal with a baseline.
 func targetedRise(name, title, group, of, campaign, goal, what string) KPI {
 	return KPI{
-		Name: name, Title: title, Group: group, Stage: of, View: "kpi_campaign_rise",
+		Name: name, Title: title, Group: group, Stage: of, View: "kpi_campaign_rise", Needs: keyBaseline,
 		Meaning: "Of the customers assigned to the campaign: " + what + " in the goal's window less those in one as long just before the assignment, per customer, beside the same of the holdout. " +
 			"Whoever is targeted for being active comes less often afterwards, by chance alone: so the difference to the holdout is the effect.",
 		Numerator: what + " in the window, less those before", Denominator: "customers assigned whose window has closed", Time: closedWindows, Unit: what + " per customer",

@@ -37,8 +37,19 @@ func (e *UnknownNameError) Error() string {
 	return fmt.Sprintf("KPI %s: %s; say which one you mean with %s, one of %s", e.KPI, what, flag, strings.Join(e.Known, ", "))
 }
 
+// MissingKeyError says that a KPI is about a key of the definition that none of the campaigns
+// it is asked of has, so that it has no rows, whatever customers do.
+type MissingKeyError struct {
+	KPI, Definition, Key string
+	Of                   string // what could have the key
+}
+
+func (e *MissingKeyError) Error() string {
+	return fmt.Sprintf("KPI %s: of what is asked for, no %s of the live definition %s has the key %s, so there is nothing to show", e.KPI, e.Of, e.Definition, e.Key)
+}
+
 // knownNames refuses a KPI of what the live definition does not have: events, stages,
-// campaigns, goals and models.
+// segments, campaigns, goals, models, and keys of campaigns and goals.
 func (k *KPI) knownNames(ctx context.Context, conn driver.Conn, database string, o Options) error {
 	def, err := liveDefinition(ctx, conn, database)
 	if err != nil || def == nil {
@@ -48,14 +59,19 @@ func (k *KPI) knownNames(ctx context.Context, conn driver.Conn, database string,
 		if name == "" || slices.Contains(known, name) {
 			return nil
 		}
+		if by, _, one := strings.Cut(name, "="); kind == "segment" && one && slices.Contains(known, by+anyValue) {
+			return nil
+		}
 		slices.Sort(known)
 		return &UnknownNameError{KPI: k.Name, Param: param, Kind: kind, Name: name, Definition: def.Name.Value, Derived: slices.Contains(derived, name), Known: slices.Compact(known)}
 	}
 	names := namesOf(def, value(k.Params, o.Params, "campaign"))
-	if k.Name != "segments" { // its option of that name is a segment
-		if err := check("model", "model", o.Model, names["model"], nil); err != nil {
-			return err
-		}
+	kind := "model"
+	if k.Name == "segments" { // its option of that name is a segment
+		kind = "segment"
+	}
+	if err := check("model", kind, o.Model, names[kind], nil); err != nil {
+		return err
 	}
 	for _, p := range k.Params {
 		kind := p.Name
@@ -72,7 +88,34 @@ func (k *KPI) knownNames(ctx context.Context, conn driver.Conn, database string,
 			}
 		}
 	}
-	return nil
+	return k.neededKey(def, o)
+}
+
+// neededKey refuses a KPI if nothing that it is asked of has the key that it is about.
+func (k *KPI) neededKey(def *definition.Definition, o Options) error {
+	if k.Needs == "" {
+		return nil
+	}
+	campaign, goal := value(k.Params, o.Params, "campaign"), value(k.Params, o.Params, "goal")
+	of := "campaign"
+	if k.Needs == keyBaseline {
+		of = "goal"
+	}
+	for i := range def.Campaigns {
+		c := &def.Campaigns[i]
+		if campaign != "" && campaign != c.Name.Value {
+			continue
+		}
+		if k.Needs == keyJourney && !c.Journey.IsZero() {
+			return nil
+		}
+		for g := range c.Goals {
+			if k.Needs == keyBaseline && c.Goals[g].Baseline && (goal == "" || goal == c.Goals[g].Name.Value) {
+				return nil
+			}
+		}
+	}
+	return &MissingKeyError{KPI: k.Name, Definition: def.Name.Value, Key: k.Needs, Of: of}
 }
 
 // value is what a parameter stands for; empty without such a parameter.
@@ -88,16 +131,26 @@ func value(params []Param, given map[string]string, name string) string {
 	return ""
 }
 
+// anyValue stands for the values of a segment with by.
+const anyValue = "=VALUE"
+
 // namesOf are the names in a definition, by what they name; goals are those of the
 // campaign, or of all.
 func namesOf(def *definition.Definition, campaign string) map[string][]string {
-	names := map[string][]string{"event": nil, "stage": nil, "model": nil, "campaign": nil, "goal": nil}
+	names := map[string][]string{"event": nil, "stage": nil, "model": nil, "campaign": nil, "goal": nil, "segment": nil}
 	for i := range def.Events {
 		kind := "event"
 		if !def.Events[i].From.IsZero() {
 			kind = "derived"
 		}
 		names[kind] = append(names[kind], def.Events[i].Name.Value)
+	}
+	for i := range def.Segments {
+		name := def.Segments[i].Name.Value
+		if !def.Segments[i].By.IsZero() {
+			name += anyValue
+		}
+		names["segment"] = append(names["segment"], name)
 	}
 	for i := range def.Models {
 		names["model"] = append(names["model"], def.Models[i].Name.Value)
