@@ -78,6 +78,8 @@ type layout struct {
 	// percent are columns that are shares, though their names do not say so; points are
 	// differences of shares, in percentage points.
 	percent, points []string
+	// counts are columns between two counts at times: shown whole where they are.
+	counts []string
 	// A variant that is null is the holdout, or all variants together.
 	holdout, together bool
 }

@@ -298,7 +298,8 @@ func growthKPIs() []KPI {
 			Name: "thresholds", Title: "Proposals for thresholds", Group: group, View: "kpi_thresholds", Activity: activityReferenced,
 			Meaning:   "What \"high value\" could mean in this base: the 80th percentile of what a customer spent in the last 365 days, of a single value, and of how many each customer had. Put the figure under params.",
 			Numerator: "80th percentile, linear interpolation", Time: "the 365 days of 24 hours up to the clock", Unit: "money; occurrences",
-			Query: `SELECT * FROM {{db}}.kpi_thresholds ORDER BY event`,
+			Query:  `SELECT * FROM {{db}}.kpi_thresholds ORDER BY event`,
+			layout: layout{counts: []string{"frequent"}},
 		},
 	}
 }

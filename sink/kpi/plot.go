@@ -47,12 +47,12 @@ func (p plot) head(r *Result) string {
 		return ""
 	}
 	name := r.Columns[p.mid].Name
-	show := func(v float64) string { return fmt.Sprintf("%.2f", v) }
+	show := func(v float64) string { return unsigned(fmt.Sprintf("%.2f", v)) }
 	switch {
 	case slices.Contains(r.KPI.layout.points, name):
-		show = func(v float64) string { return fmt.Sprintf("%+.1f", 100*v) }
+		show = points
 	case isRate(name):
-		show = func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
+		show = func(v float64) string { return unsigned(fmt.Sprintf("%.1f", 100*v)) + " %" }
 	}
 	left, right := show(p.from), show(p.to)
 	return fmt.Sprintf("%s%*s", left, max(1+len(right), plotWidth-len(left)), right)

@@ -41,7 +41,13 @@ func samples(t *testing.T) map[string]*kpi.Result {
 	totals := []kpi.Column{{"event", "String"}, {"orders", "UInt64"}, {"revenue", "Decimal(38, 4)"}, {"average_order_value", "Float64"}, {"first_order", "DateTime64(3)"}}
 	trust := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"holdout", "Bool"}, {"assigned", "UInt64"}}
 	lift := []kpi.Column{{"campaign", "String"}, {"variant", "Nullable(String)"}, {"assigned", "UInt64"}, {"difference", "Float64"}, {"former", "UInt64"}}
+	factors := []kpi.Column{{"campaign", "String"}, {"factor", "String"}, {"level", "String"}, {"conversion_rate", "Float64"}, {"difference_low", "Float64"}, {"difference", "Float64"}, {"difference_high", "Float64"}}
+	thresholds := []kpi.Column{{"event", "String"}, {"customers", "UInt64"}, {"high_value", "Float64"}, {"frequent", "Float64"}}
 	return map[string]*kpi.Result{
+		"campaign-factors": result(t, "campaign-factors", factors, // what is rounded to zero has no sign
+			[]any{"spring", "tone", "warm", 0.1, -0.0301, -0.0004, 0.0297}, []any{"spring", "tone", "cool", 0.1, -0.0297, 0.0004, 0.0301}),
+		"thresholds": result(t, "thresholds", thresholds, // counts are whole, unless the percentile lies between two
+			[]any{"purchase", uint64(1_200), 350.0, 5.0}, []any{"renewal", uint64(6), -0.001, 1_234.8}),
 		"campaign-lift": result(t, "campaign-lift", lift, // the shares of the first have changed
 			[]any{"spring", "short", uint64(1_800), 0.01, uint64(1_200)}, []any{"spring", nil, uint64(1_800), 0.01, uint64(1_200)}, []any{"winter", "short", uint64(500), 0.02, uint64(0)}),
 		"campaign-trust": result(t, "campaign-trust", trust, // another system gave the second arm no name

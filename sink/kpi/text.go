@@ -41,21 +41,23 @@ func (r *Result) human(v any, column int) string {
 			return v.Format(time.DateOnly)
 		}
 	case decimal.Decimal:
-		return grouped(v.StringFixed(2))
+		return grouped(unsigned(v.StringFixed(2)))
 	case float64:
 		switch l := r.KPI.layout; {
 		case slices.Contains(l.points, c.Name):
-			return fmt.Sprintf("%+.1f", 100*v+0)
+			return points(v)
 		case slices.Contains(l.percent, c.Name):
-			return fmt.Sprintf("%.2f %%", 100*v)
+			return unsigned(fmt.Sprintf("%.2f", 100*v)) + " %"
 		case isRate(c.Name):
-			return fmt.Sprintf("%.1f %%", 100*v)
+			return unsigned(fmt.Sprintf("%.1f", 100*v)) + " %"
 		case strings.HasSuffix(c.Name, "_p") && v < 0.0001:
 			return "< 0.0001"
 		case strings.HasSuffix(c.Name, "_p"):
 			return fmt.Sprintf("%.4f", v)
+		case slices.Contains(l.counts, c.Name) && v == math.Trunc(v):
+			return grouped(unsigned(fmt.Sprintf("%.0f", v)))
 		}
-		return grouped(fmt.Sprintf("%.2f", v))
+		return grouped(unsigned(fmt.Sprintf("%.2f", v)))
 	case uint64, int64:
 		return grouped(fmt.Sprint(v))
 	case bool:
@@ -109,6 +111,18 @@ func isText(rows [][]any, column int) bool {
 		}
 	}
 	return false
+}
+
+// points is a difference of shares in percentage points.
+func points(v float64) string { return unsigned(fmt.Sprintf("%+.1f", 100*v)) }
+
+// unsigned is a decimal number without the sign if it was rounded to zero: it would tell a
+// direction where none is seen.
+func unsigned(number string) string {
+	if digits := strings.TrimLeft(number, "+-"); strings.Trim(digits, "0.") == "" {
+		return digits
+	}
+	return number
 }
 
 // grouped puts commas between the thousands of a decimal number.
