@@ -13,8 +13,8 @@ import (
 	"lapwing/schemas/topics"
 )
 
-// badEnvelope is the cause of a mailbox record that is not of our making.
-const badEnvelope event.Cause = "invalid_envelope"
+// BadEnvelope is the cause of a mailbox record that is not of our making.
+const BadEnvelope event.Cause = "invalid_envelope"
 
 // maxDeadLetterBytes bounds what of a message is kept, so that a record of any size
 // can be put aside; what is cut is said in a header.

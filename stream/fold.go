@@ -184,7 +184,7 @@ func (f *fold) mailboxBatch(l *lane, records []*kgo.Record) error {
 		e, ours, err := f.envelope(r)
 		switch {
 		case err != nil:
-			f.putAside(badEnvelope, mailbox.Source{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value)
+			f.putAside(BadEnvelope, mailbox.Source{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value)
 		case !ours: // of another generation
 		case e.Kind == mailbox.Clock:
 			f.inputs.meet(l, e.Source)

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lapwing/schemas/definition"
+	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/topics"
 	"lapwing/sink/committed"
@@ -89,6 +90,12 @@ func (f *deadLetterFlags) check(now time.Time) error {
 	case f.payload && f.replay:
 		return usageError("--payload is for listing, not for --replay")
 	}
+	known := deadLetterCauses()
+	for _, cause := range f.causes {
+		if !slices.Contains(known, cause) {
+			return usageError("--cause %q is no cause of dead letters: want %s", cause, strings.Join(known, ", "))
+		}
+	}
 	for _, one := range []struct {
 		flag, text string
 		to         *time.Time
@@ -107,6 +114,16 @@ func (f *deadLetterFlags) check(now time.Time) error {
 		*one.to = at.Time()
 	}
 	return nil
+}
+
+// deadLetterCauses are all causes that a dead letter may have.
+func deadLetterCauses() []string {
+	all := []string{string(stream.BadEnvelope)}
+	for _, c := range event.Causes {
+		all = append(all, string(c))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // letter is one dead letter.

@@ -51,6 +51,9 @@ and says as of when they are. kpi keep does so at once; --fresh computes one any
 				return usageError("--by %q: want day, week or month", grain)
 			}
 			if len(args) == 0 || args[0] == "list" {
+				if len(args) > 1 {
+					return usageError("`lapwing kpi list` lists all KPIs; want `lapwing kpi %[1]s`, or `lapwing kpi describe %[1]s`", args[1])
+				}
 				return a.listKPIs(kpi.Format(format))
 			}
 			if args[0] == "keep" && len(args) == 1 {
@@ -65,7 +68,13 @@ and says as of when they are. kpi keep does so at once; --fresh computes one any
 				return usageError("there is no KPI %q; `lapwing kpi list` lists them%s", args[len(args)-1], likelyKPI(args[len(args)-1]))
 			}
 			if describe {
+				if format != string(kpi.FormatTable) {
+					return usageError("`lapwing kpi describe` is text; `lapwing kpi list --format %s` tells programs what each KPI means", format)
+				}
 				return a.describeKPI(k, where.database)
+			}
+			if grain != "" && !k.ByPeriod() {
+				return usageError("KPI %s is not by period, so --by %s says nothing; `lapwing kpi describe %s` tells what time it is of", k.Name, grain, k.Name)
 			}
 			conn, database, err := where.open(c.Context(), a.env)
 			if err != nil {

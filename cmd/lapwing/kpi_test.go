@@ -9,13 +9,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"lapwing/deploy/embedded/embeddedtest"
+	"lapwing/schemas/event"
 	"lapwing/sink/kpi"
+	"lapwing/stream"
 )
 
 // lapwing runs one command with an environment.
@@ -42,6 +45,25 @@ func TestKPIWithoutClickHouse(t *testing.T) {
 	for _, args := range [][]string{{"kpi", "Churn"}, {"kpi", "chrun"}, {"kpi", "describe", "churnn"}} {
 		if code, _, bad := lapwing(nil, args...); code != exitUsage || !strings.Contains(bad, "`lapwing kpi list` lists them; did you mean `churn`?") {
 			t.Errorf("%v: exit %d, %s", args, code, bad)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"kpi", "list", "churn"}, "want `lapwing kpi churn`, or `lapwing kpi describe churn`"},
+		{[]string{"kpi", "describe", "churn", "--format", "json"}, "`lapwing kpi list --format json`"},
+		{[]string{"kpi", "campaign-lift", "--by", "week"}, "campaign-lift is not by period"},
+		{[]string{"kpi", "flow-by-hour", "--by", "day"}, "flow-by-hour is not by period"},
+		{[]string{"dead-letters", "-c", "lapwing.yaml", "--cause", "too_large,foo"}, `--cause "foo" is no cause of dead letters: want future_time, invalid_envelope,`},
+	} {
+		if code, out, bad := lapwing(nil, c.args...); code != exitUsage || out != "" || !strings.Contains(bad, c.want) {
+			t.Errorf("%v: exit %d, want it refused with %q\n%s%s", c.args, code, c.want, out, bad)
+		}
+	}
+	for _, cause := range append(slices.Clone(event.Causes), stream.BadEnvelope) { // they pass, and the file is looked for
+		if code, _, bad := lapwing(nil, "dead-letters", "-c", "no-such-file.yaml", "--cause", string(cause)); code != exitInput {
+			t.Errorf("cause %s: exit %d, %s", cause, code, bad)
 		}
 	}
 	for want, all := range map[int][][]string{

@@ -84,6 +84,9 @@ type layout struct {
 	holdout, together bool
 }
 
+// ByPeriod reports whether it has rows by day, week or month.
+func (k *KPI) ByPeriod() bool { return strings.Contains(k.Query, "@grain") }
+
 // Groups are what KPIs are about, in the order in which they are listed.
 func Groups() []string {
 	var all []string

@@ -269,6 +269,12 @@ func periodsClosed(t *testing.T, d *sinktest.Database, k kpi.KPI, r *kpi.Result)
 		return slices.IndexFunc(r.Columns, func(c kpi.Column) bool { return c.Name == name })
 	}
 	period, closed := column("period"), column("closed")
+	if period < 0 && column("cohort") < 0 && k.ByPeriod() && len(r.Columns) > 0 {
+		t.Errorf("%s is by period, and says of no row which", k.Name)
+	}
+	if period >= 0 && !k.ByPeriod() {
+		t.Errorf("%s has rows by period, and none may be asked for", k.Name)
+	}
 	if period < 0 {
 		return nil
 	}
