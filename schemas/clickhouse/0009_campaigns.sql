@@ -27,7 +27,18 @@ CREATE OR REPLACE VIEW {{db}}.campaign_clock
     changed Array(String) COMMENT 'Campaigns that assigned a customer before their shares were what they are.',
     known Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String), changed Array(String)) COMMENT 'All of that as one value, which a query reads once.'
 )
-AS SELECT
+AS WITH
+    assumeNotNull((
+        SELECT groupArray((name, rounds, oldest))
+        FROM
+        (
+            SELECT toString(campaign) AS name, max(round) AS rounds, minIf(definition_version, round = 1) AS oldest
+            FROM {{db}}.assignments_log
+            WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND definition = (SELECT name FROM {{db}}.live_definition)
+            GROUP BY campaign
+        )
+    )) AS assigned
+SELECT
     l.name AS definition,
     assumeNotNull((SELECT generation FROM {{db}}.current_generation)) AS generation,
     l.timezone AS timezone,
@@ -41,16 +52,6 @@ AS SELECT
     arraySort(arrayDistinct(arrayFlatten(arrayMap(c -> arrayMap(g -> tupleElement(g, 2), tupleElement(c, 'goals')), file)))) AS windows,
     arrayMap(c -> arrayMax(arrayConcat([toUInt32(0)], arrayMap(v -> tupleElement(v, 1),
         arrayFilter(v -> NOT has(tupleElement(v, 2), (tupleElement(c, 'name'), tupleElement(c, 'holdout'), arrayMap(x -> (tupleElement(x, 1), tupleElement(x, 2)), tupleElement(c, 'variants')))), f.former)))) + 1, file) AS shares_since,
-    assumeNotNull((
-        SELECT groupArray((name, rounds, oldest))
-        FROM
-        (
-            SELECT toString(campaign) AS name, max(round) AS rounds, minIf(definition_version, round = 1) AS oldest
-            FROM {{db}}.assignments_log
-            WHERE _generation = (SELECT generation FROM {{db}}.current_generation) AND definition = (SELECT name FROM {{db}}.live_definition)
-            GROUP BY campaign
-        )
-    )) AS assigned,
     arrayMap(a -> tupleElement(a, 1), arrayFilter(a -> tupleElement(a, 2) > 1, assigned)) AS again,
     arrayMap(a -> tupleElement(a, 1), arrayFilter(a -> has(campaigns, tupleElement(a, 1)) AND tupleElement(a, 3) < shares_since[indexOf(campaigns, tupleElement(a, 1))], assigned)) AS changed,
     CAST((definition, generation, timezone, currency, now_ms, campaigns, goals, arms, factors, ended, windows, shares_since, again, changed), 'Tuple(definition String, generation UInt16, timezone String, currency String, now_ms Int64, campaigns Array(String), goals Array(Array(Tuple(String, Int64, String))), arms Array(Array(Tuple(String, Float64))), factors Array(Array(Tuple(String, String, String))), ended Array(Bool), windows Array(Int64), shares_since Array(UInt32), again Array(String), changed Array(String))') AS known

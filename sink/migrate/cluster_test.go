@@ -212,9 +212,9 @@ func below(t *testing.T, names []string) []string {
 			if !slices.Contains(names, objects[i].Name) || objects[i].Kind != schema.View {
 				continue
 			}
-			_, text, _ := strings.Cut(schema.Layout{Database: "d"}.Statements(&objects[i])[0], "\n")
+			_, text, _ := strings.Cut(schema.Layout{Database: "no_alias"}.Statements(&objects[i])[0], "\n")
 			for j := range objects {
-				if regexp.MustCompile(`\bd\.`+objects[j].Name+`\b`).MatchString(text) && !slices.Contains(names, objects[j].Name) {
+				if regexp.MustCompile(`\bno_alias\.`+objects[j].Name+`\b`).MatchString(text) && !slices.Contains(names, objects[j].Name) {
 					names = append(names, objects[j].Name)
 				}
 			}
