@@ -12,10 +12,8 @@ import (
 	"lapwing/schemas/topics"
 )
 
-// withCampaigns is customer-value with campaigns over its stages: one with rounds and goals
-// of each kind, and one for all who buy.
-func withCampaigns(t testing.TB) []byte {
-	return append(customerValue(t), `
+// testCampaigns is what withCampaigns adds.
+const testCampaigns = `
 campaigns:
   - name: test-winback
     audience: in_stage('value', 'at_risk') || in_stage('value', 'lost')
@@ -31,7 +29,12 @@ campaigns:
     audience: "count('purchase') >= 1"
     variants: {a: 100%}
     goals: [{name: again, event: purchase, within: 30d, value: total}]
-`...)
+`
+
+// withCampaigns is customer-value with campaigns over its stages: one with rounds and goals
+// of each kind, and one for all who buy.
+func withCampaigns(t testing.TB) []byte {
+	return append(customerValue(t), testCampaigns...)
 }
 
 // "Without start, everyone already in the audience is assigned at activation", with cause

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -31,7 +32,7 @@ import (
 // childEnv holds the order of a worker in a process of its own.
 const childEnv = "LAPWING_TEST_WORKER"
 
-// order is what such a process is to do, with the definition customer-value.
+// order is what such a process is to do, with the definition of withCampaigns.
 type order struct {
 	Config Config
 	// Until: say done and end once all lanes are there; instant.None: go on until told.
@@ -89,7 +90,10 @@ func childWorker(ctx context.Context, text string, say func(word)) (end string, 
 	}
 	debug.SetMemoryLimit(o.Config.MemoryLimit / 4 * 3) // as lapwing run does
 	source, _ := presets.Get("customer-value")
-	def, _ := definition.Parse("preset", source)
+	def, problems := definition.Parse("preset", slices.Concat(source, []byte(testCampaigns)))
+	if def == nil {
+		return "", fmt.Errorf("the definition: %v", problems)
+	}
 	logs := zap.NewDevelopmentConfig()
 	logs.DisableStacktrace = true
 	log, err := logs.Build()
