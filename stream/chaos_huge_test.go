@@ -133,7 +133,7 @@ func newTCPWorld(t *testing.T, change func(*Config)) *world {
 	}
 	t.Cleanup(cluster.Close)
 	w := &world{t: t, cluster: cluster, now: time.Now, log: zap.NewNop(), dial: new(net.Dialer).DialContext}
-	w.cfg, w.def = testConfig(cluster.ListenAddrs()), parse(t, customerValue(t))
+	w.cfg, w.def = testConfig(cluster.ListenAddrs()), parse(t, withCampaigns(t))
 	change(&w.cfg)
 	for _, in := range w.cfg.Inputs {
 		if err := cluster.CreateTopic(in.Topic, w.cfg.Lanes, nil); err != nil {

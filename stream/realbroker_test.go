@@ -30,7 +30,7 @@ func TestKillOnRealKafka(t *testing.T) {
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 2))
 	kafka := kafkatest.Start(t)
-	w := &world{t: t, now: time.Now, log: zap.NewNop(), cfg: realConfig(kafka.Addr()), def: parse(t, customerValue(t))}
+	w := &world{t: t, now: time.Now, log: zap.NewNop(), cfg: realConfig(kafka.Addr()), def: parse(t, withCampaigns(t))}
 	w.dial = new(net.Dialer).DialContext
 	client := w.client()
 	retention := "-1" // the records are of 1997
