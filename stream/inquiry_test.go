@@ -5,8 +5,8 @@ package stream
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
