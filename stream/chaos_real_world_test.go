@@ -403,10 +403,7 @@ func (w *realWorld) equal() {
 			profiles++
 		}
 	}
-	compare(w.t, "stage changes by the oracle", w.wholes(topics.StageChanges), j.stages)
-	compare(w.t, "segment changes by the oracle", w.wholes(topics.SegmentChanges), j.segments)
-	compare(w.t, "assignments by the oracle", w.wholes(topics.Assignments), j.assignments)
-	compare(w.t, "conversions by the oracle", w.wholes(topics.Conversions), j.conversions)
+	j.compare(w.t, " by the oracle", w.wholes)
 	last := map[string]string{}
 	for _, r := range w.all(topics.Profiles) {
 		last[string(r.Key)] = string(r.Value)

@@ -20,8 +20,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"lapwing/schemas/instant"
-	"lapwing/schemas/record"
-	"lapwing/schemas/topics"
 	"lapwing/stream/oracle"
 )
 
@@ -39,23 +37,7 @@ func (w *world) equal(messages []message, until instant.Instant) {
 // judged compares the committed changes with the oracle's.
 func (w *world) judged(messages []message, until instant.Instant) {
 	w.t.Helper()
-	j := w.judge(messages, until)
-	compare(w.t, "stage changes by the oracle", w.changes(topics.StageChanges), j.stages)
-	compare(w.t, "segment changes by the oracle", w.changes(topics.SegmentChanges), j.segments)
-	compare(w.t, "assignments by the oracle", w.changes(topics.Assignments), j.assignments)
-	compare(w.t, "conversions by the oracle", w.changes(topics.Conversions), j.conversions)
-}
-
-// judgement is what an oracle says of all customers, by kind.
-type judgement struct{ stages, segments, assignments, conversions changes }
-
-func newJudgement() judgement { return judgement{changes{}, changes{}, changes{}, changes{}} }
-
-func (j judgement) add(r *record.Record, what string) {
-	to := map[record.Kind]changes{
-		record.StageChange: j.stages, record.SegmentChange: j.segments, record.Assignment: j.assignments, record.Conversion: j.conversions,
-	}
-	to[r.Kind].add(r.CustomerID, r.ID.String(), what)
+	w.judge(messages, until).compare(w.t, " by the oracle", w.changes)
 }
 
 // judge is what the oracle makes of the messages.

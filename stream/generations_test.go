@@ -415,8 +415,8 @@ func TestAnotherNumberOfLanes(t *testing.T) {
 			}
 			got.add(c.CustomerID, c.ID.String(), describe(&c))
 		}
-		want, _, profiles := w.alone(messages, last)
-		compare(t, "stage changes of both prefixes", got, want)
+		want, profiles := w.alone(messages, last)
+		compare(t, "stage changes of both prefixes", got, want.stages)
 		if n := len(w.profilesOf("2")); n != len(profiles) {
 			t.Errorf("%d profiles under the new prefix, want %d", n, len(profiles))
 		}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,13 +21,9 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"lapwing/schemas/definition"
-	"lapwing/schemas/event"
 	"lapwing/schemas/instant"
 	"lapwing/schemas/presets"
-	"lapwing/schemas/record"
 	"lapwing/schemas/samples"
-	"lapwing/schemas/topics"
-	"lapwing/stream/lifecycle"
 )
 
 func TestMain(m *testing.M) {
@@ -54,8 +49,6 @@ type world struct {
 	now     func() time.Time
 	log     *zap.Logger
 	dial    func(ctx context.Context, network, host string) (net.Conn, error)
-
-	assignments, conversions changes // what alone has found
 }
 
 // newWorld must be called inside a bubble. The input "events" is keyed, "other" routed.
@@ -307,134 +300,6 @@ func (w *world) all(topic string) []*kgo.Record {
 	return rs
 }
 
-// changes are the ids of a topic's records, per customer in order.
-type changes map[string][]string
-
-func (c changes) add(customer, id, what string) {
-	c[customer] = append(c[customer], id+" "+what)
-}
-
-func (w *world) changes(topic string) changes {
-	w.t.Helper()
-	c := changes{}
-	homes := newHomes(w.cfg.Lanes)
-	for _, r := range w.all(topic) {
-		rec, err := record.DecodeRecord(r.Value)
-		if err != nil {
-			w.t.Fatalf("%s: %v: %s", topic, err, r.Value)
-		}
-		if string(r.Key) != rec.CustomerID || homes.of(r.Key) != r.Partition {
-			w.t.Errorf("%s: record of %s has key %q in partition %d", topic, rec.CustomerID, r.Key, r.Partition)
-		}
-		c.add(rec.CustomerID, rec.ID.String(), describe(&rec))
-	}
-	return c
-}
-
-func describe(r *record.Record) string {
-	switch r.Kind {
-	case record.StageChange:
-		return fmt.Sprintf("%s#%d %s→%s %s %s", r.Model, r.Sequence, r.From, r.To, r.EffectiveAt, r.Cause.Type)
-	case record.Assignment, record.Conversion:
-		return fmt.Sprintf("%s#%d round %d %s %v %s %s worth %s %s in %v %v", r.Name(), r.Sequence, r.Round, r.Variant, r.Holdout, r.EffectiveAt, r.Cause.Type, r.Value, r.Currency, r.Stages, r.Segments)
-	default:
-	}
-	return fmt.Sprintf("%s#%d %v %s %s", r.Segment, r.Sequence, r.Entered, r.EffectiveAt, r.Cause.Type)
-}
-
-// alone is what the pure fold makes of the messages, customer by customer; assignments
-// and conversions are left in w.
-func (w *world) alone(messages []message, until instant.Instant) (stages, segments changes, profiles map[string]string) {
-	w.t.Helper()
-	model, problems := lifecycle.Compile(w.def)
-	if model == nil {
-		w.t.Fatal(problems)
-	}
-	model = model.PublishingFrom(instant.None)
-	stages, segments, profiles = changes{}, changes{}, map[string]string{}
-	w.assignments, w.conversions = changes{}, changes{}
-	states := map[string]*lifecycle.State{}
-	var out lifecycle.Output
-	take := func() {
-		for i := range out.Records {
-			r := &out.Records[i]
-			to := map[record.Kind]changes{
-				record.StageChange: stages, record.SegmentChange: segments, record.Assignment: w.assignments, record.Conversion: w.conversions,
-			}
-			to[r.Kind].add(r.CustomerID, r.ID.String(), describe(r))
-		}
-		out.Reset()
-	}
-	dec := event.NewDecoder(model.Projection(), event.DefaultLimits())
-	var msg event.Message
-	for _, m := range messages {
-		if cause := dec.Decode(m.bytes(), m.at, &msg); cause != "" {
-			continue
-		}
-		id := string(msg.Customer)
-		if states[id] == nil {
-			states[id] = new(lifecycle.State)
-		}
-		model.Accept(states[id], id, &msg, msg.Time, &out)
-		take()
-	}
-	for id, s := range states {
-		model.Finish(s, id, until, &out)
-		take()
-		if s.Begun() {
-			p := model.Profile(s, id)
-			profiles[id] = string(p.AppendJSON(nil))
-		}
-	}
-	return stages, segments, profiles
-}
-
-// same compares what was committed with what the pure fold says.
-func (w *world) same(messages []message, until instant.Instant) {
-	w.t.Helper()
-	stages, segments, profiles := w.alone(messages, until)
-	compare(w.t, "stage changes", w.changes(topics.StageChanges), stages)
-	compare(w.t, "segment changes", w.changes(topics.SegmentChanges), segments)
-	compare(w.t, "assignments", w.changes(topics.Assignments), w.assignments)
-	compare(w.t, "conversions", w.changes(topics.Conversions), w.conversions)
-	got := map[string]string{}
-	for _, r := range w.all(topics.Profiles) {
-		if r.Value == nil {
-			delete(got, string(r.Key))
-			continue
-		}
-		got[string(r.Key)] = string(r.Value)
-	}
-	for id, want := range profiles {
-		if got[id] != want {
-			w.t.Fatalf("profile of %s\n got %s\nwant %s", id, got[id], want)
-		}
-	}
-	if len(got) != len(profiles) {
-		w.t.Errorf("%d profiles, want %d", len(got), len(profiles))
-	}
-}
-
-func compare(t *testing.T, what string, got, want changes) {
-	t.Helper()
-	ids := make([]string, 0, len(want))
-	n := 0
-	for id, rs := range want {
-		ids = append(ids, id)
-		n += len(rs)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if !slices.Equal(got[id], want[id]) {
-			t.Fatalf("%s of customer %s\n got %s\nwant %s", what, id, strings.Join(got[id], "\n     "), strings.Join(want[id], "\n     "))
-		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("%s of %d customers, want %d", what, len(got), len(want))
-	}
-	t.Logf("%s: %d of %d customers agree", what, n, len(want))
-}
-
 // history is the part of CDNOW that belongs to every nth customer.
 func history(t testing.TB, nth int) (messages []message, last instant.Instant) {
 	t.Helper()
@@ -456,33 +321,6 @@ func history(t testing.TB, nth int) (messages []message, last instant.Instant) {
 		}
 	}
 	return messages, last
-}
-
-// totals are the last value of each aggregate, summed over lanes.
-func (w *world) totals() map[string][2]float64 {
-	w.t.Helper()
-	type key struct {
-		lane int32
-		key  string
-	}
-	last := map[key]record.Aggregate{}
-	for _, r := range w.all(topics.Aggregates) {
-		if record.IsSettings(r.Value) {
-			continue
-		}
-		a, err := record.DecodeAggregate(r.Value)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		last[key{r.Partition, string(r.Key)}] = a
-	}
-	sums := map[string][2]float64{}
-	for _, a := range last {
-		k := strings.Join([]string{string(a.Measure), string(a.Grain), a.Event, a.Model, a.Stage, a.From, a.To, a.Period.String()}, " ")
-		s := sums[k]
-		sums[k] = [2]float64{s[0] + float64(a.Count), s[1] + float64(a.Sum)/10_000}
-	}
-	return sums
 }
 
 func header(r *kgo.Record, key string) string {

@@ -150,9 +150,9 @@ func TestTrimmingWaitsForOtherGenerations(t *testing.T) {
 		if after := w.mailboxBegins(1, 2, 3); after <= before {
 			t.Error("nothing is trimmed once all have read")
 		}
-		want, _, _ := w.alone(messages, last)
+		want, _ := w.alone(messages, last)
 		n := 0
-		for _, rs := range want {
+		for _, rs := range want.stages {
 			n += len(rs)
 		}
 		got := map[string]int{}

@@ -38,32 +38,6 @@ func TestWorkerGivesTheFoldsRecords(t *testing.T) {
 	})
 }
 
-// sameTotals compares the aggregates with totals made of the pure fold's own records
-// and, for the sum of all, with the messages.
-func (w *world) sameTotals(messages []message, until instant.Instant) {
-	w.t.Helper()
-	stages, _, _ := w.alone(messages, until)
-	transitions := 0
-	for _, rs := range stages {
-		transitions += len(rs)
-	}
-	purchases, changed, byStage := 0.0, 0.0, 0.0
-	for k, v := range w.totals() {
-		switch f := strings.Split(k, " "); {
-		case f[0] == string(record.MeasureEvent) && f[1] == "month" && f[2] == "purchase" && f[3] == "":
-			purchases += v[0]
-		case f[0] == string(record.MeasureEvent) && f[1] == "week" && f[2] == "purchase" && f[3] == "value":
-			byStage += v[0]
-		case f[0] == string(record.MeasureTransition) && f[1] == "day":
-			changed += v[0]
-		}
-	}
-	if int(purchases) != len(messages) || int(byStage) != len(messages) || int(changed) != transitions {
-		w.t.Errorf("aggregates hold %v purchases by month, %v by week and stage, %v transitions; want %d, %d, %d",
-			purchases, byStage, changed, len(messages), len(messages), transitions)
-	}
-}
-
 // Killing the worker in the middle, again and again, at any point of a transaction,
 // loses nothing and doubles nothing.
 func TestKillAndRestart(t *testing.T) {
@@ -453,7 +427,7 @@ func TestGenerationsStayApart(t *testing.T) {
 		w.wait(b, last)
 		a.stop(t)
 		b.stop(t)
-		want, _, _ := w.alone(messages, last)
+		want, _ := w.alone(messages, last)
 		got := map[string]int{}
 		for _, r := range w.all(topics.StageChanges) {
 			got[header(r, "generation")]++
@@ -467,7 +441,7 @@ func TestGenerationsStayApart(t *testing.T) {
 			}
 		}
 		n := 0
-		for _, rs := range want {
+		for _, rs := range want.stages {
 			n += len(rs)
 		}
 		if got["1"] != n || got["2"] != n {
