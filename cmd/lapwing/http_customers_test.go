@@ -215,7 +215,7 @@ func TestAskingCommands(t *testing.T) {
 		{[]string{"explain", "u1", "--url", strange.URL}, exitUnreachable, "answers 404, which no worker"},
 		{[]string{"explain", "u1", "--url", "http://127.0.0.1:1"}, exitUnreachable, "start one with `lapwing run -c FILE`, or say where one is with --url"},
 		{[]string{"explain", "u1", "--url", "127.0.0.1:1"}, exitUsage, "want such as http://127.0.0.1:9644"},
-		{[]string{"explain"}, exitUsage, "accepts 1 arg"},
+		{[]string{"explain"}, exitUsage, "accepts 1 arg(s), received 0; write `lapwing explain CUSTOMER`; see `lapwing explain --help`"},
 		{[]string{"explain", ""}, exitUsage, "say which customer"},
 		{[]string{"profile", "u1", "--format", "xml"}, exitUsage, "want text or json"},
 		{[]string{"profile", "u1", "-c", "nothing.yaml"}, exitInput, "there is no file nothing.yaml"},

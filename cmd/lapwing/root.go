@@ -38,6 +38,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 	command, err := root.ExecuteContextC(ctx)
 	var exit *exitError
 	if err != nil && !began && !errors.As(err, &exit) {
+		if command.ValidateArgs(command.Flags().Args()) != nil {
+			err = fmt.Errorf("%w; write `%s`", err, strings.TrimSuffix(command.UseLine(), " [flags]"))
+		}
 		err = usageError("%w; see `%s --help`", err, command.CommandPath())
 	}
 	return a.report(ctx, err)
