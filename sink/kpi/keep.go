@@ -3,6 +3,7 @@
 package kpi
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,8 +23,8 @@ import (
 // Slow is from when on a KPI is worth keeping. Faster ones are always computed.
 const Slow = 100 * time.Millisecond
 
-// mostKept is how many rows are kept at most: reading more than that takes as long as
-// computing them. All KPIs of a table for people have far fewer.
+// mostKept is how many rows of a KPI are kept at most, unless told otherwise: reading more
+// than that takes as long as computing them. All KPIs of a table for people have far fewer.
 const mostKept = 500_000
 
 // Keeping says how KPIs are kept.
@@ -33,6 +34,7 @@ type Keeping struct {
 	Threads  int           // of the server, for one KPI; 0: as the server likes
 	Memory   int64         // of the server at most, in bytes, for one KPI; 0: as the server likes
 	Timeout  time.Duration // for one KPI; 0: none
+	MostRows int           // KPIs that have more are not kept; 0: 500,000
 	// Done is called after each KPI, with what went wrong with it, if anything; an error
 	// of its own ends it all.
 	Done func(Kept, error) error
@@ -145,7 +147,7 @@ func (k *KPI) keep(ctx context.Context, conn driver.Conn, o Keeping) (Kept, erro
 		return one, wrap(err)
 	}
 	statement := fmt.Sprintf(keepStatement, strings.Join(values, ", "), source)
-	err = conn.Exec(ctx, schema.For(o.Database, statement), ch.Named("name", one.Name), ch.Named("slow", uint32(o.Slow.Milliseconds())), ch.Named("most", mostKept),
+	err = conn.Exec(ctx, schema.For(o.Database, statement), ch.Named("name", one.Name), ch.Named("slow", uint32(o.Slow.Milliseconds())), ch.Named("most", cmp.Or(o.MostRows, mostKept)),
 		ch.Named("source", hash), ch.Named("columns", one.columns), ch.Named("types", one.types))
 	if err != nil {
 		return one, wrap(err)

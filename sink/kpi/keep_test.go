@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"lapwing/deploy/embedded/embeddedtest"
 	"lapwing/sink/kpi"
 	"lapwing/sink/sinktest"
@@ -145,5 +147,64 @@ func TestKeep(t *testing.T) {
 	exec("ALTER TABLE keeping.kept_log UPDATE source = 'another' WHERE name = 'kpi_retention' SETTINGS mutations_sync = 1")
 	if _, kept := show("retention", kpi.Options{}); kept {
 		t.Error("kept by another release")
+	}
+
+	large := 0
+	if err := kpi.Keep(ctx, d.Conn, kpi.Keeping{Database: d.Name, MostRows: 5, Done: func(one kpi.Kept, err error) error {
+		if one.Kept != (one.Rows <= 5) {
+			t.Errorf("%+v: is kept, or not, with at most 5 rows", one)
+		}
+		if one.Rows > 5 {
+			large++
+		}
+		return err
+	}}); err != nil || large == 0 {
+		t.Errorf("%d KPIs with more than 5 rows, and %v", large, err)
+	}
+}
+
+// between does something once, before the first query with the text.
+type between struct {
+	driver.Conn
+	text string
+	do   func()
+}
+
+func (b *between) Query(ctx context.Context, query string, args ...any) (driver.Rows, error) {
+	if b.do != nil && strings.Contains(query, b.text) {
+		do := b.do
+		b.do = nil
+		do()
+	}
+	return b.Conn.Query(ctx, query, args...) //nolint:wrapcheck // it is the connection's
+}
+
+// TestKeptIsReplacedAmidARun: rows that are replaced after it was asked what is kept, and
+// before they are read, are not taken for a KPI without rows.
+func TestKeptIsReplacedAmidARun(t *testing.T) {
+	ctx := context.Background()
+	d := sinktest.NewDatabase(t, embeddedtest.ClickHouseForTest(t).Options(), "replaced")
+	if err := d.Insert(ctx, sinktest.New(3, time.UTC, sinktest.Size{Customers: 5, Changes: 3, Orders: 3}).Records(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := kpi.Keep(ctx, d.Conn, kpi.Keeping{Database: d.Name, Done: func(_ kpi.Kept, err error) error { return err }}); err != nil {
+		t.Fatal(err)
+	}
+	replaced := false
+	conn := &between{Conn: d.Conn, text: "ARRAY JOIN rows AS _kept", do: func() {
+		replaced = true
+		for _, query := range []string{
+			"INSERT INTO replaced.kept_log SELECT * REPLACE (taken_at + INTERVAL 1 MILLISECOND AS taken_at) FROM replaced.kept_log FINAL",
+			"OPTIMIZE TABLE replaced.kept_log FINAL",
+		} {
+			if err := d.Conn.Exec(ctx, query); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	k, _ := kpi.Find("totals")
+	r, err := kpi.Run(ctx, conn, k, kpi.Options{Database: d.Name})
+	if err != nil || !replaced || r.Kept == nil || len(r.Rows) == 0 {
+		t.Errorf("replaced: %v, kept: %v, %d rows, %v", replaced, r.Kept, len(r.Rows), err)
 	}
 }
